@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * iomap/trace.h - what happens, in the order it happens.
+ *
+ * For whoever looks for a fault or draws a timeline.  The events are the steps of a dirty page's
+ * journey plus the begin-end loop.  The hook is set in the environment's options; without one an
+ * event costs one predicted branch.
+ *   hook     any thread, leaf locks held: copy the record and return.
+ */
+#ifndef IOMAP_TRACE_H
+#define IOMAP_TRACE_H
+
+#include "types.h"
+
+IOMAP_BEGIN_DECLS
+
+enum iomap_trace_event {
+	IOMAP_TRACE_ITER_BEGIN, IOMAP_TRACE_ITER_END, IOMAP_TRACE_MAP,
+	IOMAP_TRACE_FOLIO_DIRTY, IOMAP_TRACE_FOLIO_READ, IOMAP_TRACE_FOLIO_INVALIDATE,
+	IOMAP_TRACE_WRITEBACK_FOLIO, IOMAP_TRACE_WRITEBACK_RANGE, IOMAP_TRACE_ADD_TO_IOEND,
+	IOMAP_TRACE_IOEND_SUBMIT, IOMAP_TRACE_BIO_SUBMIT, IOMAP_TRACE_BIO_QUEUE,
+	IOMAP_TRACE_BIO_END, IOMAP_TRACE_IOEND_END, IOMAP_TRACE_FOLIO_WRITTEN,
+	IOMAP_TRACE_DIO_START, IOMAP_TRACE_DIO_END, IOMAP_TRACE_DAX_FAULT, IOMAP_TRACE_DAX_SYNC,
+	IOMAP_TRACE_FILE_SYNC, IOMAP_TRACE_FLUSH,
+};
+enum iomap_trace_why {		/* why a range could not join the ioend before it */
+	IOMAP_WHY_FIRST, IOMAP_WHY_KIND, IOMAP_WHY_FILE, IOMAP_WHY_DEVICE, IOMAP_WHY_SIZE,
+	IOMAP_WHY_BOUNDARY, IOMAP_WHY_KEY, IOMAP_WHY_EOF,
+};
+struct iomap_trace_record {
+	size_t struct_size;
+	uint32_t event;
+	int32_t result;
+	int64_t time_ns;
+	struct iomap_inode *inode;
+	struct iomap_bdev *bdev;
+	int64_t pos;
+	uint64_t len, addr;
+	uint32_t type, flags;
+	uint64_t id;			/* of the ioend, bio or direct I/O */
+	uint32_t why, spare32;		/* of an ioend that begins: enum iomap_trace_why */
+};
+IOMAP_API const char *iomap_trace_name(enum iomap_trace_event event);
+
+IOMAP_END_DECLS
+#endif
