@@ -46,7 +46,8 @@ struct iomap_bio {		/* embeddable; iomap_bio_init first */
 	uint32_t grain;		/* splits fall on multiples of it from addr */
 	uint32_t atomic_bytes;	/* each natural chunk goes as one atomic request */
 	void (*end_io)(struct iomap_bio *bio);		/* may be NULL for iomap_bio_wait */
-	/* optional; before end_io, once per split piece; any order */
+	/* optional; before end_io, once per split piece, once for what was not split or never
+	 * sent; any order; together they cover the bio */
 	void (*piece_end)(struct iomap_bio *bio, uint64_t off, uint64_t len, int status);
 	void *owner;
 	iomap_word state, pieces;

@@ -38,7 +38,8 @@ struct iomap_trace_record {
 	uint64_t len, addr;
 	uint32_t type, flags;
 	uint64_t id;			/* of the ioend, bio or direct I/O */
-	uint32_t why, spare32;		/* of an ioend that begins: enum iomap_trace_why */
+	/* Why the ioend began: enum iomap_trace_why.  ADD_TO_IOEND has result 1 where it did. */
+	uint32_t why, spare32;
 };
 IOMAP_API const char *iomap_trace_name(enum iomap_trace_event event);
 

@@ -9,11 +9,14 @@
 
 void iomapi_trace_emit(struct iomap_env *env, struct iomap_trace_record *record);
 
+/* Is there a hook?  The first word of struct iomap_env says so. */
+#define iomapi_traced(env) iomapi_unlikely(*(const iomap_word *)(const void *)(env))
+
 /* iomapi_trace(env, .event = IOMAP_TRACE_MAP, .inode = inode, ..); time and size are filled in */
 #define iomapi_trace(env, ...) \
 	do { \
-		if (iomapi_unlikely(*(const iomap_word *)(const void *)(env))) \
+		if (iomapi_traced(env)) \
 			iomapi_trace_emit((env), &(struct iomap_trace_record){ __VA_ARGS__ }); \
-	} while (0)	/* the first word of struct iomap_env says whether there is a hook */
+	} while (0)
 
 #endif

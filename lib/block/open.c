@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * block/open.c - devices come and go: "scheme:rest" finds a backend, the backend opens the rest.
+ *
+ * The client's own backends are looked through before the built-in ones, so that it may replace
+ * them.  A backend's queue is opened on an ioq when its first device comes, and lives as long as
+ * the ioq.  What a backend says about its device is checked once, here.
+ *
+ * Threads: any.  Open, attach and close claim the ioq: backends see their calls one at a time.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "block/block.h"
+
+#define MAX_SCHEME	16
+#define SLICE_NS	1000000		/* a close that waits on several queues in turn */
+#define OPEN_FLAGS	(IOMAP_BDEV_RDONLY | IOMAP_BDEV_BUFFERED | IOMAP_BDEV_EXCLUSIVE)
+
+static int report(struct iomap_env *env, int error, const char *callback, const char *field,
+		  uint64_t value, uint64_t bound, const char *text)
+{
+	iomapi_report(env, .rule = "device", .callback = callback, .field = field, .value = value,
+		      .bound = bound, .text = text);
+	return error;
+}
+
+/* ---- which backend ---- */
+
+struct found {
+	const struct iomap_backend_ops *ops;
+	void *arg;
+};
+
+static bool is_scheme(const struct iomap_backend_ops *ops, const char *scheme)
+{
+	return !strcmp(ops->scheme, scheme);
+}
+
+static bool find_backend(struct iomap_env *env, const char *scheme, struct found *found)
+{
+	const struct iomap_env_opts *o = iomapi_env_opts(env);
+
+	for (unsigned i = 0; o->backends && o->backends[i]; i++)
+		if (is_scheme(o->backends[i], scheme)) {
+			*found = (struct found){ o->backends[i],
+						 o->backend_args ? o->backend_args[i] : NULL };
+			return true;
+		}
+	for (unsigned i = 0; iomapi_backends[i]; i++)
+		if (is_scheme(iomapi_backends[i], scheme)) {
+			*found = (struct found){ iomapi_backends[i], NULL };
+			return true;
+		}
+	return false;
+}
+
+static void append(char *text, size_t size, const char *word)
+{
+	size_t used = strlen(text);
+
+	snprintf(text + used, size - used, "%s", word);
+}
+
+static int report_no_backend(struct iomap_env *env, const char *scheme)
+{
+	const struct iomap_env_opts *o = iomapi_env_opts(env);
+	char text[256];
+
+	snprintf(text, sizeof(text), "no backend \"%s:\"; there are", scheme);
+	for (unsigned i = 0; o->backends && o->backends[i]; i++) {
+		append(text, sizeof(text), " ");
+		append(text, sizeof(text), o->backends[i]->scheme);
+	}
+	for (unsigned i = 0; iomapi_backends[i]; i++) {
+		append(text, sizeof(text), " ");
+		append(text, sizeof(text), iomapi_backends[i]->scheme);
+	}
+	return report(env, -ENOTSUP, "iomap_bdev_open", "scheme", 0, 0, text);
+}
+
+/* Cut "scheme:rest"; the rest is what follows the colon. */
+static int parse_spec(struct iomap_env *env, const char *spec, char *scheme, const char **rest)
+{
+	const char *colon = spec ? strchr(spec, ':') : NULL;
+	char text[256];
+
+	if (!colon || colon == spec || colon - spec >= MAX_SCHEME) {
+		snprintf(text, sizeof(text), "\"%s\" is not SCHEME:...", spec ? spec : "");
+		return report(env, -EINVAL, "iomap_bdev_open", "spec", 0, 0, text);
+	}
+	memcpy(scheme, spec, (size_t)(colon - spec));
+	scheme[colon - spec] = '\0';
+	*rest = colon + 1;
+	return 0;
+}
+
+/* ---- the backend's queue on an ioq; the claim is held ---- */
+
+static bool ops_complete(const struct iomap_backend_ops *ops)
+{
+	return ops->queue_open && ops->queue_close && ops->queue_abandon && ops->dev_open &&
+	       ops->dev_close && ops->limits && ops->queue && ops->commit && ops->reap &&
+	       ops->wakeup;
+}
+
+static int open_queue(struct iomap_ioq *ioq, const struct found *found,
+		      struct iomapi_queue **result)
+{
+	const char *reason = NULL;
+	struct iomapi_queue *q;
+	int rc;
+
+	for (uint32_t i = 0; i < ioq->nr_queues; i++)
+		if (ioq->queues[i].ops == found->ops) {
+			*result = &ioq->queues[i];
+			return 0;
+		}
+	if (!ops_complete(found->ops))
+		return report(ioq->env, -EINVAL, found->ops->scheme, "ops", 0, 0,
+			      "a required member is missing");
+	if (ioq->nr_queues == IOMAPI_MAX_QUEUES)
+		return report(ioq->env, -ENOSPC, found->ops->scheme, "queues", ioq->nr_queues,
+			      IOMAPI_MAX_QUEUES, "too many backends on one ioq");
+	q = &ioq->queues[ioq->nr_queues];
+	rc = found->ops->queue_open(found->arg, ioq->env, &ioq->opts, &q->queue, &reason);
+	append(ioq->reason, sizeof(ioq->reason), ioq->reason[0] ? "; " : "");
+	append(ioq->reason, sizeof(ioq->reason), found->ops->scheme);
+	if (rc || reason) {
+		append(ioq->reason, sizeof(ioq->reason), ": ");
+		append(ioq->reason, sizeof(ioq->reason), reason ? reason : strerror(-rc));
+	}
+	if (rc)
+		return rc;
+	q->ops = found->ops;
+	ioq->nr_queues++;
+	*result = q;
+	return 0;
+}
+
+/* ---- what the backend says of its device ---- */
+
+/* Zero means the default; nonsense is the backend's fault. */
+static int take_limits(struct iomap_bdev *bdev)
+{
+	struct iomap_bdev_limits *l = &bdev->limits;
+	const char *scheme = bdev->ops->scheme;
+
+	l->struct_size = sizeof(*l);
+	bdev->ops->limits(bdev->dev, l);
+	l->logical_block = l->logical_block ? l->logical_block : 512;
+	l->memory_align = l->memory_align ? l->memory_align : 1;
+	l->physical_block = iomapi_max(l->physical_block, l->logical_block);
+	l->max_segs = l->max_segs ? l->max_segs : IOMAPI_BIG_SEGS;
+	if (!iomapi_is_pow2(l->logical_block) || l->logical_block > 65536)
+		return report(bdev->env, -EIO, scheme, "logical_block", l->logical_block, 65536,
+			      "not a power of two up to the bound");
+	if (!iomapi_is_pow2(l->memory_align) || l->memory_align > 65536)
+		return report(bdev->env, -EIO, scheme, "memory_align", l->memory_align, 65536,
+			      "not a power of two up to the bound");
+	if (l->caps & IOMAP_CAP_DAX && !(bdev->ops->direct_access && bdev->ops->copy &&
+					 bdev->ops->zero && bdev->ops->persist && bdev->ops->fence))
+		return report(bdev->env, -EIO, scheme, "caps", l->caps, 0,
+			      "DAX without all of its calls");
+	bdev->unit = iomapi_max(l->logical_block, l->memory_align);
+	l->max_bytes = l->max_bytes ? l->max_bytes : UINT64_MAX;
+	l->max_bytes = iomapi_round_down(l->max_bytes, (uint64_t)bdev->unit);
+	if (!l->max_bytes)
+		return report(bdev->env, -EIO, scheme, "max_bytes", l->max_bytes, bdev->unit,
+			      "less than one block");
+	l->size = iomapi_round_down(l->size, (uint64_t)l->logical_block);
+	if (l->size > INT64_MAX)
+		return report(bdev->env, -EIO, scheme, "size", l->size, INT64_MAX,
+			      "larger than an address may be");
+	return 0;
+}
+
+/* ---- open, attach, close ---- */
+
+static int open_on(struct iomap_bdev *bdev, struct iomap_ioq *ioq, const struct found *found,
+		   const char *path, int fd, const struct iomap_bdev_opts *opts)
+{
+	struct iomapi_queue *q;
+	int rc = open_queue(ioq, found, &q);
+
+	if (rc)
+		return rc;
+	rc = found->ops->dev_open(q->queue, path, fd, opts, &bdev->dev);
+	if (rc)
+		return rc;
+	bdev->ops = found->ops;
+	rc = take_limits(bdev);
+	if (rc) {
+		found->ops->dev_close(bdev->dev);
+		return rc;
+	}
+	bdev->attached[0] = (struct iomapi_attached){ ioq, q };
+	bdev->nr_attached = 1;
+	return 0;
+}
+
+static int may_open(struct iomap_ioq *ioq)
+{
+	int rc = iomapi_may_wait(ioq->env);
+
+	if (rc)
+		return rc;
+	return iomapi_ioq_is_owner(ioq) ? 0 : -EPERM;
+}
+
+static int open_device(struct iomap_ioq *ioq, const char *scheme, const char *path, int fd,
+		       const struct iomap_bdev_opts *given, struct iomap_bdev **result)
+{
+	struct iomap_env *env = ioq->env;
+	struct iomap_bdev_opts opts;
+	struct iomap_bdev *bdev;
+	struct found found;
+	int rc = iomapi_opts_copy(&opts, sizeof(opts), given);
+
+	if (rc)
+		return rc;
+	opts.struct_size = sizeof(opts);
+	if (opts.flags & ~(uint32_t)OPEN_FLAGS)
+		return report(env, -EINVAL, "iomap_bdev_open", "flags", opts.flags, OPEN_FLAGS,
+			      "unknown flag");
+	if (!find_backend(env, scheme, &found))
+		return report_no_backend(env, scheme);
+	bdev = iomapi_zalloc(env, sizeof(*bdev));
+	if (!bdev)
+		return -ENOMEM;
+	bdev->env = env;
+	bdev->flags = opts.flags;
+	iomapi_ioq_claim(ioq);
+	rc = open_on(bdev, ioq, &found, path, fd, &opts);
+	iomapi_ioq_unclaim(ioq);
+	if (rc) {
+		iomapi_free(env, bdev, sizeof(*bdev));
+		return rc;
+	}
+	iomapi_ioq_get(ioq);
+	iomapi_env_hold(env);
+	*result = bdev;
+	return 0;
+}
+
+IOMAP_API int iomap_bdev_open(struct iomap_ioq *ioq, const char *spec,
+			      const struct iomap_bdev_opts *opts, struct iomap_bdev **bdev)
+{
+	char scheme[MAX_SCHEME];
+	const char *rest;
+	int rc = may_open(ioq);
+
+	*bdev = NULL;
+	if (rc)
+		return rc;
+	rc = parse_spec(ioq->env, spec, scheme, &rest);
+	return rc ? rc : open_device(ioq, scheme, rest, -1, opts, bdev);
+}
+
+IOMAP_API int iomap_bdev_open_fd(struct iomap_ioq *ioq, int fd, const struct iomap_bdev_opts *opts,
+				 struct iomap_bdev **bdev)
+{
+	const char *scheme = ioq->opts.backend ? ioq->opts.backend : "file";
+	int rc = may_open(ioq);
+
+	*bdev = NULL;
+	if (rc)
+		return rc;
+	if (fd < 0)
+		return report(ioq->env, -EINVAL, "iomap_bdev_open_fd", "fd", (uint64_t)fd, 0,
+			      "not a descriptor");
+	return open_device(ioq, scheme, NULL, fd, opts, bdev);
+}
+
+static int attach_claimed(struct iomap_bdev *bdev, struct iomap_ioq *ioq)
+{
+	uint32_t nr = bdev->nr_attached;
+	struct iomapi_queue *q;
+	struct found found;
+	int rc;
+
+	if (nr == IOMAPI_MAX_ATTACHED)
+		return report(bdev->env, -ENOSPC, "iomap_bdev_attach", "ioqs", nr,
+			      IOMAPI_MAX_ATTACHED, "attached to too many queues");
+	if (!find_backend(bdev->env, bdev->ops->scheme, &found))
+		return -ENOTSUP;
+	rc = open_queue(ioq, &found, &q);
+	if (!rc)
+		rc = bdev->ops->dev_attach(bdev->dev, q->queue);
+	if (rc)
+		return rc;
+	bdev->attached[nr] = (struct iomapi_attached){ ioq, q };
+	iomapi_store(&bdev->nr_attached, nr + 1);
+	return 0;
+}
+
+/* Only the queue that is added is claimed.  Two attaches of one device at a time, or an attach
+ * during its close, are the caller's to serialise. */
+IOMAP_API int iomap_bdev_attach(struct iomap_bdev *bdev, struct iomap_ioq *ioq)
+{
+	int rc = may_open(ioq);
+
+	if (rc)
+		return rc;
+	if (ioq->env != bdev->env)
+		return -EINVAL;
+	for (uint32_t i = 0; i < bdev->nr_attached; i++)
+		if (bdev->attached[i].ioq == ioq)
+			return 0;
+	if (!bdev->ops->dev_attach)
+		return -ENOTSUP;
+	iomapi_ioq_claim(ioq);
+	rc = attach_claimed(bdev, ioq);
+	iomapi_ioq_unclaim(ioq);
+	if (!rc)
+		iomapi_ioq_get(ioq);
+	return rc;
+}
+
+static void drain(struct iomap_bdev *bdev)
+{
+	struct iomapi_watch gone = { IOMAPI_WATCH_ZERO, &bdev->active };
+	uint32_t i = 0;
+
+	iomapi_assert(!iomapi_self(bdev->env)->in_callback);
+	iomapi_plug_flush_self(bdev->env);
+	while (iomapi_load(&bdev->active)) {
+		int64_t slice = bdev->nr_attached > 1 ? SLICE_NS : IOMAP_FOREVER;
+
+		iomapi_ioq_wait(bdev->attached[i++ % bdev->nr_attached].ioq, &gone, slice);
+	}
+}
+
+IOMAP_API void iomap_bdev_close(struct iomap_bdev **result)
+{
+	struct iomap_bdev *bdev = *result;
+	struct iomap_env *env;
+
+	if (!bdev)
+		return;
+	*result = NULL;
+	env = bdev->env;
+	if (iomapi_forked(env)) {	/* no lock: its holder may not exist here */
+		bdev->ops->dev_close(bdev->dev);
+	} else {
+		drain(bdev);
+		iomapi_ioq_claim(bdev->attached[0].ioq);
+		bdev->ops->dev_close(bdev->dev);
+		iomapi_ioq_unclaim(bdev->attached[0].ioq);
+	}
+	for (uint32_t i = 0; i < bdev->nr_attached; i++)
+		iomapi_ioq_put(bdev->attached[i].ioq);
+	iomapi_free(env, bdev, sizeof(*bdev));
+	iomapi_env_release(env);
+}
+
+/* ---- the room ---- */
+
+static int room_init(struct iomap_env *env, void **state)
+{
+	(void)env;
+	*state = NULL;
+	return 0;
+}
+
+static void room_fini(struct iomap_env *env, void *state)
+{
+	(void)env;
+	(void)state;
+}
+
+const struct iomapi_room iomapi_room_block = { .init = room_init, .fini = room_fini };

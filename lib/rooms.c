@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rooms.c - the composition root: which rooms keep state in an environment, which backends are
+ * built in.
+ *
+ * The only file that knows names from all floors; base sees them as tables.  Rooms are made in this
+ * order and taken down in reverse.
+ */
+#include "base/env.h"
+
+extern const struct iomapi_room iomapi_room_block;
+extern const struct iomap_backend_ops iomapi_null_backend, iomapi_file_backend;
+
+const struct iomapi_room *const iomapi_rooms[IOMAPI_NR_ROOMS] = {
+	[IOMAPI_ROOM_BLOCK] = &iomapi_room_block,
+};
+
+const struct iomap_backend_ops *const iomapi_backends[] = {
+	&iomapi_null_backend,
+	&iomapi_file_backend,
+	NULL,
+};
