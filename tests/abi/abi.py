@@ -1,0 +1,224 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+#
+# What others build against: headers that stand alone, symbols, an installed tree, client programs.
+#
+# usage: abi.py headers | clients | symbols BUILD_DIR | consumers BUILD_DIR
+import concurrent.futures
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+README_LINES = 25
+WARN = ["-Wall", "-Wextra", "-Werror"]
+COMPILERS = [("gcc", "g++"), ("clang", "clang++"), ("cc", "c++")]
+
+
+def run(command, **more):
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          errors="replace", check=False, **more)
+
+
+def compilers():
+    there = [pair for pair in COMPILERS if all(map(shutil.which, pair))]
+    return [pair for pair in there if pair[0] != "cc"] or there
+
+
+def try_all(what, commands):
+    """Run all, two at a time; print what fails."""
+    failed = 0
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for command, out in zip(commands, pool.map(lambda c: run(c, cwd=ROOT), commands)):
+            if out.returncode:
+                print("failed:", " ".join(command), "\n" + out.stdout)
+                failed += 1
+    print(f"{what}: {len(commands)} compilations, {failed} failed")
+    return 1 if failed or not commands else 0
+
+
+def headers():
+    """Each alone, as it stands; and twice by its installed name."""
+    commands = []
+    for cc, cxx in compilers():
+        c11 = [cc, "-x", "c", "-std=c11", "-Wpedantic", "-fsyntax-only"] + WARN
+        cxx17 = [cxx, "-x", "c++", "-std=c++17", "-Wpedantic", "-fsyntax-only"] + WARN
+        for path in sorted(glob.glob(os.path.join(ROOT, "include/iomap/*.h"))):
+            twice = ["-Iinclude"] + ["-include", "iomap/" + os.path.basename(path)] * 2
+            for compiler in (c11, cxx17):
+                commands += [compiler + [path], compiler + twice + ["/dev/null"]]
+    return try_all("headers", commands)
+
+
+def clients():
+    paths = sorted(glob.glob(os.path.join(HERE, "clients", "*.c")))
+    return try_all("clients", [[cc, "-std=gnu11", "-fsyntax-only", "-Iinclude"] + WARN + [path]
+                               for cc, _ in compilers() for path in paths])
+
+
+# ---- symbols ----
+
+def exported(library):
+    """Defined dynamic symbols, without those that name the version nodes."""
+    out = run(["nm", "-D", "--defined-only", library]).stdout
+    rows = [line.split() for line in out.splitlines()]
+    return {row[2].split("@")[0] for row in rows if len(row) == 3 and row[1] != "A"}
+
+
+def mapped(path):
+    with open(path, encoding="utf-8") as f:
+        text = re.sub(r"/\*.*?\*/", "", f.read(), flags=re.S)
+    names = re.findall(r"[^\s;{}:]+(?=;)", text)
+    return {name for name in names if name != "*"}
+
+
+def declared(only=None, but=()):
+    """Names behind IOMAP_API in the public headers."""
+    names = set()
+    for path in glob.glob(os.path.join(ROOT, "include/iomap/*.h")):
+        header = os.path.basename(path)
+        if (only and header != only) or header in but:
+            continue
+        with open(path, encoding="utf-8") as f:
+            text = re.sub(r"/\*.*?\*/|^\s*#.*?$", "", f.read(), flags=re.S | re.M)
+        for declaration in re.findall(r"\bIOMAP_API\b([^;]*);", text):
+            name = re.search(r"(\w+)\s*(\(|\[|$)", declaration)
+            names.add(name[1])
+    return names
+
+
+def not_yet():
+    with open(os.path.join(HERE, "not_yet"), encoding="utf-8") as f:
+        return {line.split()[0] for line in f if line.strip() and not line.startswith("#")}
+
+
+def differ(what, names):
+    for name in sorted(names):
+        print(f"{name}: {what}")
+    return len(names)
+
+
+def compare(build, library, map_file, names, missing):
+    found = exported(os.path.join(build, f"lib{library}.so"))
+    listed = mapped(os.path.join(ROOT, map_file))
+    wrong = differ(f"exported, not in {map_file}", found - listed)
+    wrong += differ(f"in {map_file}, not exported", listed - found)
+    wrong += differ("declared, neither exported nor in tests/abi/not_yet", names - found - missing)
+    wrong += differ("exported, not declared", found - names)
+    wrong += differ("built, so tests/abi/not_yet must let go of it", found & missing)
+    print(f"lib{library}: {len(found)} symbols, {len(names)} declared")
+    return wrong
+
+
+def reach(build, library):
+    """The name shows the reach: what crosses files is iomap_ or iomapi_."""
+    out = run(["nm", "-g", "--defined-only", os.path.join(build, f"lib{library}.a")]).stdout
+    names = {line.split()[2] for line in out.splitlines() if len(line.split()) == 3}
+    return differ("crosses files without iomap_ or iomapi_",
+                  {n for n in names if not re.match(r"iomapi?_", n)})
+
+
+def symbols(build):
+    missing, sim = not_yet(), declared(only="sim.h")
+    names = declared(but=("sim.h",))
+    wrong = compare(build, "iomap", "lib/libiomap.map", names, missing)
+    wrong += compare(build, "iomap-sim", "sim/libiomap-sim.map", sim, missing)
+    wrong += differ("in tests/abi/not_yet, but not declared", missing - names - sim)
+    wrong += reach(build, "iomap") + reach(build, "iomap-sim")
+    production = run(["nm", "-a", os.path.join(build, "libiomap.so")]).stdout
+    wrong += differ("a simulator's symbol in the production library",
+                    set(re.findall(r"\biomapi?_sim\w*", production)))
+    if not names or not sim:
+        print("no declarations found")
+        wrong += 1
+    return 1 if wrong else 0
+
+
+# ---- consumers ----
+
+def must(command, **more):
+    out = run(command, **more)
+    if out.returncode:
+        print("failed:", " ".join(command), "\n" + out.stdout)
+        raise SystemExit(1)
+    return out.stdout.strip()
+
+
+def by_pkg_config(moved, work, env):
+    for package, extra in (("libiomap", []), ("libiomap-sim", ["-DWITH_SIM"])):
+        for kind in ([], ["--static"]):
+            flags = must(["pkg-config", "--cflags", "--libs", *kind, package], env=env).split()
+            program = os.path.join(work, package + "".join(kind))
+            source = os.path.join(HERE, "consumer", "consumer.c")
+            must([os.environ.get("CC", "cc"), source, "-o", program, *extra,
+                  *(["-static"] if kind else []), *flags], env=env)
+            libdir = must(["pkg-config", "--variable=libdir", package], env=env)
+            must([program], env=dict(env, LD_LIBRARY_PATH=libdir))
+            if not os.path.realpath(libdir).startswith(os.path.realpath(moved)):
+                print(f"{package}: {libdir} is not where the tree was moved to")
+                raise SystemExit(1)
+            if kind and "libiomap" in run(["ldd", program]).stdout:
+                print(f"{package}: the static program asks for a shared library")
+                raise SystemExit(1)
+            print("consumer:", package, *kind, "ok")
+
+
+def by_cmake(moved, work):
+    build = os.path.join(work, "build")
+    source = os.path.join(HERE, "consumer")
+    generator = ["-G", "Ninja"] if shutil.which("ninja") else []
+    must(["cmake", "-S", source, "-B", build, f"-DCMAKE_PREFIX_PATH={moved}", *generator])
+    must(["cmake", "--build", build])
+    for target in ("iomap", "iomap_static", "sim", "sim_static"):
+        must([os.path.join(build, "with-" + target)])
+        print(f"consumer: find_package iomap::{target} ok")
+
+
+def by_readme(work, env):
+    """The first program of the README, built by the line that the README gives."""
+    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as f:
+        text = f.read()
+    program = re.search(r"^```c\n(.*?)^```", text, re.S | re.M)
+    command = re.search(r"^(?:\$ )?(cc .*\.c\b.*)$", text, re.M)
+    if not program or not command:
+        print("README.md: no ```c block, or no cc line that builds it")
+        raise SystemExit(1)
+    if program[1].count("\n") > README_LINES:
+        print(f"README.md: the first program is longer than {README_LINES} lines")
+        raise SystemExit(1)
+    with open(os.path.join(ROOT, "examples", "quickstart.c"), encoding="utf-8") as f:
+        if f.read() != program[1]:
+            print("README.md: examples/quickstart.c is not its first program")
+            raise SystemExit(1)
+    source = re.search(r"[\w.-]+\.c\b", command[1])[0]
+    output = re.search(r"-o\s*(\S+)", command[1])
+    with open(os.path.join(work, source), "w", encoding="utf-8") as f:
+        f.write(program[1])
+    must(["sh", "-c", command[1]], cwd=work, env=env)
+    libdir = must(["pkg-config", "--variable=libdir", "libiomap"], env=env)
+    must([os.path.join(work, output[1] if output else "a.out")], cwd=work,
+         env=dict(env, LD_LIBRARY_PATH=libdir))
+    print("consumer: the first program of the README ok")
+
+
+def consumers(build):
+    with tempfile.TemporaryDirectory() as work:
+        first, moved = os.path.join(work, "installed"), os.path.join(work, "moved", "elsewhere")
+        must(["cmake", "--install", build, "--prefix", first])
+        os.makedirs(os.path.dirname(moved))
+        os.rename(first, moved)
+        pc = glob.glob(os.path.join(moved, "**", "pkgconfig"), recursive=True)
+        env = dict(os.environ, PKG_CONFIG_PATH=":".join(pc))
+        by_pkg_config(moved, work, env)
+        by_cmake(moved, work)
+        by_readme(work, env)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(globals()[sys.argv[1]](*sys.argv[2:]))

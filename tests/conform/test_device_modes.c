@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_device_modes.c - devices under other circumstances: manual callbacks, several queues, what
+ * no backend has, a fork.
+ */
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "harness/devices.h"
+
+#define KB 1024u
+
+/* nr writes of one block each, to blocks 0.. */
+static struct t_bio *writes(struct t_device *d, unsigned nr)
+{
+	struct t_bio *b = calloc(nr, sizeof(*b));
+	uint8_t *mem = t_buffer(4 * KB, 1);
+
+	for (unsigned i = 0; i < nr; i++)
+		t_bio_init(&b[i], d->bdev, IOMAP_BIO_WRITE, i * 4ull * KB, mem, 4 * KB);
+	return b;
+}
+
+static void submit(struct t_bio *b, unsigned nr)
+{
+	for (unsigned i = 0; i < nr; i++)
+		iomap_bio_submit(&b[i].bio);
+}
+
+CASE(manual_callbacks_wait_to_be_run, "",
+     "Reaping queues them; run_callbacks runs them, a few at a time")
+{
+	struct iomap_env_opts opts = { .struct_size = sizeof(opts),
+				       .callbacks = IOMAP_CALLBACKS_MANUAL };
+	static const char *const specs[] = { "null:16m", "mem:m" };
+
+	for (unsigned k = 0; k < 2; k++) {
+		struct t_device d = { 0 };
+		struct t_bio *b;
+
+		t_env_start(&d.t, &opts);
+		ck_assert_int_eq(iomap_ioq_new(d.t.env, NULL, &d.ioq), 0);
+		ck_assert_int_eq(iomap_bdev_open(d.ioq, specs[k], NULL, &d.bdev), 0);
+		b = writes(&d, 8);
+		submit(b, 6);
+		ck_assert_int_eq(iomap_ioq_poll(d.ioq, 6, 8, IOMAP_FOREVER), 6);
+		for (unsigned i = 0; i < 6; i++)
+			ck_assert_uint_eq(b[i].nr_ends, 0);
+		ck_assert_int_eq(iomap_env_run_callbacks(d.t.env, 4), 4);
+		ck_assert_int_eq(iomap_env_run_callbacks(d.t.env, 9), 2);
+		ck_assert_int_eq(iomap_env_run_callbacks(d.t.env, 9), 0);
+		for (unsigned i = 0; i < 6; i++)
+			ck_assert_uint_eq(b[i].nr_ends, 1);
+		b[6].bio.end_io = NULL;			/* nobody's callback: done at once */
+		submit(b + 6, 2);
+		ck_assert_int_eq(iomap_bio_wait(&b[6].bio), 0);
+		ck_assert_int_eq(iomap_ioq_drain(d.ioq, IOMAP_FOREVER), 0);	/* runs the rest */
+		ck_assert_uint_eq(b[7].nr_ends, 1);
+		free(b);
+		t_device_stop(&d);
+	}
+}
+
+CASE(a_device_on_two_queues, "", "Each bio ends from the queue it was sent on; no other will do")
+{
+	struct t_device d;
+	int kind;
+
+	each_device(&d, kind) {
+		struct iomap_ioq *second, *stranger;
+		struct t_bio *b = writes(&d, 3);
+
+		ck_assert_int_eq(iomap_ioq_new(d.t.env, NULL, &second), 0);
+		ck_assert_int_eq(iomap_ioq_new(d.t.env, NULL, &stranger), 0);
+		ck_assert_int_eq(iomap_bdev_attach(d.bdev, second), 0);
+		ck_assert_int_eq(iomap_bdev_attach(d.bdev, second), 0);
+		b[1].bio.ioq = second;
+		b[2].bio.ioq = stranger;
+		submit(b, 3);
+		ck_assert_int_eq(iomap_ioq_poll(stranger, 1, 8, IOMAP_FOREVER), 0);
+		ck_assert_int_eq(iomap_ioq_poll(second, 1, 8, IOMAP_FOREVER), 1);
+		ck_assert_uint_eq(b[1].nr_ends, 1);
+		ck_assert_uint_eq(b[0].nr_ends, 0);
+		ck_assert_int_eq(iomap_ioq_poll(d.ioq, 2, 8, IOMAP_FOREVER), 2);
+		ck_assert_int_eq(b[0].status, 0);
+		ck_assert_int_eq(b[2].status, -EINVAL);
+		ck_assert_str_eq(d.t.last_field, "ioq");
+		iomap_ioq_delete(&stranger);
+		submit(b + 1, 1);
+		iomap_bdev_close(&d.bdev);		/* drains both */
+		ck_assert_uint_eq(b[1].nr_ends, 2);
+		iomap_ioq_delete(&second);
+		free(b);
+		t_device_stop(&d);
+	}
+}
+
+CASE(what_no_backend_has, "",
+     "Event fd and registered memory are -ENOTSUP, and the reason is named")
+{
+	struct t_device d;
+	int kind;
+
+	each_device(&d, kind) {
+		ck_assert_int_eq(iomap_ioq_event_fd(d.ioq), -ENOTSUP);
+		ck_assert_int_eq(iomap_ioq_register_memory(d.ioq, &d, sizeof(d)), -ENOTSUP);
+		ck_assert_int_eq(iomap_ioq_unregister_memory(d.ioq, &d, sizeof(d)), -ENOTSUP);
+		ck_assert_int_eq(iomap_ioq_register_memory(d.ioq, NULL, 1), -EINVAL);
+		ck_assert_ptr_nonnull(strstr(iomap_ioq_reason(d.ioq), kind == T_MEM ? "mem"
+					     : kind == T_NULL ? "null" : "file"));
+		t_device_stop(&d);
+	}
+}
+
+CASE(events_of_a_request, "", "Submit, queue and end are traced, each once, with its status")
+{
+	struct t_device d;
+	int kind;
+
+	each_device(&d, kind) {
+		uint8_t *mem = t_buffer(4 * KB, 1);
+
+		t_env_trace(&d.t);
+		ck_assert_int_eq(t_io(d.bdev, IOMAP_BIO_WRITE, 8 * KB, mem, 4 * KB, 0), 0);
+		ck_assert_int_eq(t_io(d.bdev, IOMAP_BIO_WRITE, 1, mem, 4 * KB, 0), -EINVAL);
+		ck_assert_uint_eq(t_env_count(&d.t, IOMAP_TRACE_BIO_SUBMIT), 2);
+		ck_assert_uint_eq(t_env_count(&d.t, IOMAP_TRACE_BIO_QUEUE), 1);
+		ck_assert_uint_eq(t_env_count(&d.t, IOMAP_TRACE_BIO_END), 2);
+		ck_assert_uint_eq(d.t.trace[0].addr, 8 * KB);
+		ck_assert_uint_eq(d.t.trace[0].len, 4 * KB);
+		ck_assert_uint_eq(d.t.trace[0].type, IOMAP_BIO_WRITE);
+		ck_assert_int_eq(d.t.trace[d.t.nr_trace - 1].result, -EINVAL);
+		t_device_stop(&d);
+	}
+}
+
+/* ---- fork ---- */
+
+/* What the child found wrong, 0 nothing. */
+static int in_child(struct t_device *d)
+{
+	struct iomap_bdev *bdev = NULL;
+	uint8_t mem[512];
+
+	if (iomap_ioq_poll(d->ioq, 0, 1, 0) != -ECHILD)
+		return 1;
+	if (iomap_ioq_drain(d->ioq, 0) != -ECHILD)
+		return 2;
+	if (iomap_bdev_flush(d->bdev, 1) != -ECHILD)
+		return 3;
+	if (t_io(d->bdev, IOMAP_BIO_READ, 0, mem, 512, 0) != -ECHILD)
+		return 4;
+	if (iomap_bdev_open(d->ioq, "null:", NULL, &bdev) != -ECHILD || bdev)
+		return 5;
+	if (iomap_ioq_event_fd(d->ioq) != -ECHILD || iomap_bdev_refresh_size(d->bdev) != -ECHILD)
+		return 6;
+	iomap_ioq_abandon(&d->ioq);
+	iomap_bdev_close(&d->bdev);
+	if (d->ioq || d->bdev)
+		return 7;
+	iomap_env_delete(&d->t.env);
+	return d->t.nr_live ? 8 : 0;
+}
+
+CASE(a_forked_child_is_told, "", "Every call is -ECHILD there, abandon frees; the parent goes on")
+{
+	struct t_device d;
+	int kind;
+
+	each_device(&d, kind) {
+		struct t_bio *b = writes(&d, 3);
+		int status;
+		pid_t pid;
+
+		submit(b, 3);
+		pid = fork();
+		if (!pid)
+			_exit(in_child(&d));
+		ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+		ck_assert(WIFEXITED(status));
+		ck_assert_int_eq(WEXITSTATUS(status), 0);
+		ck_assert_int_eq(iomap_ioq_poll(d.ioq, 3, 3, IOMAP_FOREVER), 3);
+		free(b);
+		t_device_stop(&d);
+	}
+}
+
+MAIN()

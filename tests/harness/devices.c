@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * devices.c - devices of every kind for one story, and bios that count.
+ *
+ * Threads: t_bio ends may run anywhere; all else is the test's main thread.
+ */
+#include "harness/devices.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char temp_dir[64];
+static int temp_watch = -1;		/* closed with this process: a cleaner waits for that */
+
+static void remove_all(void)
+{
+	struct dirent *entry;
+	char path[512];
+	DIR *dir = opendir(temp_dir);
+
+	while (dir && (entry = readdir(dir))) {
+		snprintf(path, sizeof(path), "%s/%s", temp_dir, entry->d_name);
+		if (entry->d_name[0] != '.')
+			unlink(path);
+	}
+	if (dir)
+		closedir(dir);
+	rmdir(temp_dir);
+}
+
+/* A failing case leaves without a word, so somebody else has to clean up after it. */
+static void start_cleaner(void)
+{
+	int ends[2];
+	char byte;
+
+	ck_assert_int_eq(pipe(ends), 0);
+	if (!fork()) {			/* and again: nobody waits for the cleaner */
+		if (fork())
+			_exit(0);
+		setsid();
+		close(ends[1]);
+		while (read(ends[0], &byte, 1) > 0)
+			;
+		remove_all();
+		_exit(0);
+	}
+	wait(NULL);
+	close(ends[0]);
+	temp_watch = ends[1];
+}
+
+const char *t_temp_dir(void)
+{
+	if (!temp_dir[0]) {
+		snprintf(temp_dir, sizeof(temp_dir), "/tmp/iomap-test.XXXXXX");
+		ck_assert_ptr_nonnull(mkdtemp(temp_dir));
+		start_cleaner();
+	}
+	return temp_dir;
+}
+
+void t_temp_path(char *path, size_t size, const char *name)
+{
+	snprintf(path, size, "%s/%s", t_temp_dir(), name);
+}
+
+void t_temp_remove(void)
+{
+	if (!temp_dir[0])
+		return;
+	remove_all();
+	close(temp_watch);
+	temp_dir[0] = '\0';
+}
+
+static void start(struct t_device *d, const char *spec, unsigned flags,
+		  const struct iomap_ioq_opts *opts)
+{
+	struct iomap_bdev_opts bdev_opts = { .struct_size = sizeof(bdev_opts), .flags = flags };
+	int rc;
+
+	memset(d, 0, sizeof(*d));
+	t_env_start(&d->t, NULL);
+	rc = iomap_ioq_new(d->t.env, opts, &d->ioq);
+	if (!rc)
+		rc = iomap_bdev_open(d->ioq, spec, &bdev_opts, &d->bdev);
+	t_temp_remove();		/* open or not: what is open lives on */
+	ck_assert_int_eq(rc, 0);
+	d->limits.struct_size = sizeof(d->limits);
+	iomap_bdev_limits(d->bdev, &d->limits);
+}
+
+void t_device_start(struct t_device *d, enum t_device_kind kind)
+{
+	char path[128], spec[192];
+
+	switch (kind) {
+	case T_MEM:
+		t_device_start_mem(d, "", NULL);
+		return;
+	case T_NULL:
+		start(d, "null:16m", 0, NULL);
+		return;
+	default:
+		t_temp_path(path, sizeof(path), "device");
+		snprintf(spec, sizeof(spec), "file:%s,size=16m,create", path);
+		start(d, spec, kind == T_FILE_BUFFERED ? IOMAP_BDEV_BUFFERED : 0, NULL);
+		d->keeps = true;
+	}
+}
+
+void t_device_start_mem(struct t_device *d, const char *options, const struct iomap_ioq_opts *opts)
+{
+	char spec[128];
+
+	snprintf(spec, sizeof(spec), "mem:m%s%s", *options ? "," : "", options);
+	start(d, spec, 0, opts);
+	d->keeps = true;
+	d->mem = t_mem_find("m");
+	ck_assert_ptr_nonnull(d->mem);
+}
+
+void t_device_stop(struct t_device *d)
+{
+	iomap_bdev_close(&d->bdev);
+	ck_assert_ptr_null(d->bdev);
+	iomap_ioq_delete(&d->ioq);
+	ck_assert_ptr_null(d->ioq);
+	t_env_stop(&d->t);
+}
+
+/* ---- memory ---- */
+
+static uint8_t pattern(size_t i, uint8_t seed)
+{
+	return (uint8_t)(seed + i + (i >> 8) * 7 + (i >> 16) * 13);
+}
+
+/* All that were given: they live as long as the process and are not lost. */
+struct buffer {
+	struct buffer *next;
+	void *mem;
+};
+static struct buffer *buffers;
+
+uint8_t *t_buffer(size_t len, uint8_t seed)
+{
+	struct buffer *buffer = malloc(sizeof(*buffer));
+	void *mem;
+
+	ck_assert_int_eq(posix_memalign(&mem, 4096, len ? len : 1), 0);
+	*buffer = (struct buffer){ buffers, mem };
+	buffers = buffer;
+	for (size_t i = 0; i < len; i++)
+		((uint8_t *)mem)[i] = pattern(i, seed);
+	return mem;
+}
+
+bool t_is_filled(const uint8_t *mem, size_t len, uint8_t seed)
+{
+	for (size_t i = 0; i < len; i++)
+		if (mem[i] != pattern(i, seed))
+			return false;
+	return true;
+}
+
+bool t_is_zero(const uint8_t *mem, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (mem[i])
+			return false;
+	return true;
+}
+
+/* ---- bios ---- */
+
+int t_io(struct iomap_bdev *bdev, enum iomap_bio_op op, uint64_t addr, void *mem, uint64_t len,
+	 unsigned flags)
+{
+	struct iomap_bvec seg;
+	struct iomap_bio bio;
+
+	iomap_bio_init(&bio, bdev, op, addr, &seg, 1);
+	bio.flags = (uint16_t)flags;
+	if (mem)
+		ck_assert_int_eq(iomap_bio_add(&bio, mem, len, NULL), 0);
+	else
+		bio.len = len;
+	iomap_bio_submit(&bio);
+	return iomap_bio_wait(&bio);
+}
+
+static void count_end(struct iomap_bio *bio)
+{
+	struct t_bio *b = iomap_container_of(bio, struct t_bio, bio);
+	static unsigned nr_all;
+
+	b->status = bio->status;
+	b->order = __atomic_add_fetch(&nr_all, 1, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&b->nr_ends, 1, __ATOMIC_RELEASE);
+}
+
+void t_bio_init(struct t_bio *b, struct iomap_bdev *bdev, enum iomap_bio_op op, uint64_t addr,
+		void *mem, uint64_t len)
+{
+	memset(b, 0, sizeof(*b));
+	iomap_bio_init(&b->bio, bdev, op, addr, b->segs, 8);
+	b->bio.end_io = count_end;
+	if (mem)
+		ck_assert_int_eq(iomap_bio_add(&b->bio, mem, len, NULL), 0);
+	else
+		b->bio.len = len;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * devices.h - one story, every kind of device.
+ *
+ *	each_device(&d, kind) {
+ *		...
+ *		t_device_stop(&d);
+ *	}
+ *
+ * A file has lost its name by the time the story begins, so a failing story leaves nothing behind.
+ */
+#ifndef T_DEVICES_H
+#define T_DEVICES_H
+
+#include "harness/harness.h"
+#include "harness/memdev.h"
+
+enum t_device_kind { T_MEM, T_NULL, T_FILE, T_FILE_BUFFERED, T_NR_DEVICES };
+#define T_DEVICE_BYTES	(16u << 20)
+
+struct t_device {
+	struct t_env t;
+	struct iomap_ioq *ioq;
+	struct iomap_bdev *bdev;
+	struct t_mem *mem;		/* T_MEM only */
+	struct iomap_bdev_limits limits;
+	bool keeps;			/* gives back what was written */
+};
+void t_device_start(struct t_device *d, enum t_device_kind kind);
+/* "mem:m" with more options, on an ioq with those */
+void t_device_start_mem(struct t_device *d, const char *options, const struct iomap_ioq_opts *opts);
+void t_device_stop(struct t_device *d);
+
+#define each_device(d, kind) \
+	for ((kind) = T_MEM; (kind) < T_NR_DEVICES && (t_device_start((d), (kind)), true); (kind)++)
+
+/* A directory of this test's own, made when first asked for; remove is harmless at any time. */
+const char *t_temp_dir(void);
+void t_temp_path(char *path, size_t size, const char *name);
+void t_temp_remove(void);
+
+/* Memory for direct I/O, for the life of the process; filled so that each seed differs. */
+uint8_t *t_buffer(size_t len, uint8_t seed);
+bool t_is_filled(const uint8_t *mem, size_t len, uint8_t seed);
+bool t_is_zero(const uint8_t *mem, size_t len);
+
+/* One bio of one segment, submitted and waited for: its status. */
+int t_io(struct iomap_bdev *bdev, enum iomap_bio_op op, uint64_t addr, void *mem, uint64_t len,
+	 unsigned flags);
+
+/* A bio that counts its ends. */
+struct t_bio {
+	struct iomap_bio bio;
+	struct iomap_bvec segs[8];
+	unsigned nr_ends;		/* atomic */
+	int status;
+	unsigned order;			/* the how manieth end of all, from 1 */
+};
+void t_bio_init(struct t_bio *b, struct iomap_bdev *bdev, enum iomap_bio_op op, uint64_t addr,
+		void *mem, uint64_t len);
+
+#endif
