@@ -82,9 +82,10 @@ struct iomap_ops {
 	size_t struct_size;
 	/*
 	 * Required.  Fill map with one that contains pos and, for copy-on-write, srcmap with the
-	 * source at the same position.  Negative: fails the operation, end is not called, so undo
-	 * everything here.  Special: -ENOTBLK, direct I/O goes through the cache instead;
-	 * -EAGAIN in a DAX fault, drop the entry lock and try again.
+	 * source at the same position; left alone, no block of the map has a source.  Negative:
+	 * fails the operation, end is not called, so undo everything here.  Special: -ENOTBLK,
+	 * direct I/O goes through the cache instead; -EAGAIN in a DAX fault, drop the entry lock
+	 * and try again.
 	 */
 	int (*iomap_begin)(struct iomap_inode *inode, int64_t pos, uint64_t len, unsigned flags,
 			   struct iomap *map, struct iomap *srcmap, void *priv);

@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cache/folio.c - one folio: references, its lock, dirty, writeback, failed.
+ *
+ * The flags word is the folio's lock, and what others wait for.  Who wants to sleep sets WAITERS
+ * and watches the word; who clears a bit that may be waited for clears WAITERS with it and wakes
+ * all.  WAITERS does not say what for: those woken look again.
+ *
+ * A cached folio that is DIRTY has the tag DIRTY in its mapping, but for the time between start and
+ * settle of writeback, when only the walk that holds the folio lock knows how dirty it is.  Tag
+ * WRITEBACK comes after the flag and goes before it: who found the tag and then sees no flag may
+ * believe it.  The flag pins the folio, its mapping and its cache, so it is cleared last:
+ *
+ *	end_writeback				truncate, evict, delete of inode and cache
+ *	tags, failure, accounting, wakes	wait for WRITEBACK
+ *	clear WRITEBACK				go on; all of it may be gone
+ *	wake by the word's address
+ *
+ * A dropped-behind folio (DONTCACHE) leaves the tree in the first step, if nobody holds it.
+ *
+ * A frame is flags, write_pending and error; a client's latch stands for its lock.
+ *
+ * Threads: any, as folio.h says.  end_writeback runs in completions and takes the mapping lock and
+ * what is below it.
+ */
+#include "base/trace.h"
+#include "cache/cache.h"
+
+static bool is_frame(const struct iomap_folio *folio)
+{
+	return iomapi_load_relaxed(&folio->flags) & IOMAP_FOLIO_FRAME;
+}
+
+static struct iomap_env *cached_env(const struct iomap_folio *folio)
+{
+	return iomapi_cached(folio)->cache->env;
+}
+
+static struct iomap_env *env_of(const struct iomap_folio *folio)
+{
+	return is_frame(folio) ? folio->inode->env : cached_env(folio);
+}
+
+/* ---- frames ---- */
+
+IOMAP_API void iomap_folio_init(struct iomap_folio *folio, struct iomap_inode *inode, int64_t pos,
+				void *mem, uint32_t size, void *owner)
+{
+	*folio = (struct iomap_folio){
+		.inode = inode, .pos = pos, .mem = mem, .size = size, .owner = owner,
+		.flags = IOMAP_FOLIO_FRAME | IOMAP_FOLIO_UPTODATE,
+	};
+}
+
+IOMAP_API void iomap_folio_fini(struct iomap_folio *folio)
+{
+	iomapi_assert(is_frame(folio));
+	iomapi_assert(!(iomapi_load(&folio->flags) & IOMAP_FOLIO_WRITEBACK));
+	folio->inode = NULL;
+}
+
+/* ---- waiting for a flag to go ---- */
+
+/* Once: sleep while the flag is set.  0: look again. */
+static int wait_flag(struct iomap_env *env, struct iomap_folio *folio, uint32_t flag,
+		     int64_t timeout_ns)
+{
+	uint32_t seen = iomapi_load(&folio->flags);
+
+	if (!(seen & flag))
+		return 0;
+	if (!(seen & IOMAPI_FOLIO_WAITERS)) {
+		if (!iomapi_cas(&folio->flags, &seen, seen | IOMAPI_FOLIO_WAITERS))
+			return 0;
+		seen |= IOMAPI_FOLIO_WAITERS;
+	}
+	return iomap_env_wait(env, &folio->flags, seen, timeout_ns);
+}
+
+void iomapi_folio_clear_flags(struct iomap_env *env, struct iomap_folio *folio, uint32_t flags)
+{
+	const iomap_word *word = &folio->flags;
+	uint32_t old = iomapi_and(&folio->flags, ~(flags | IOMAPI_FOLIO_WAITERS));
+
+	iomapi_assert(old & flags);
+	if (iomapi_unlikely(old & IOMAPI_FOLIO_WAITERS))
+		iomap_env_wake(env, word, UINT32_MAX);
+}
+
+IOMAP_API int iomap_folio_wait_writeback(struct iomap_folio *folio, int64_t timeout_ns)
+{
+	struct iomap_env *env = env_of(folio);
+	int64_t deadline = 0, left = timeout_ns;
+	int rc = 0;
+
+	if (!(iomapi_load(&folio->flags) & IOMAP_FOLIO_WRITEBACK))
+		return 0;
+	if (timeout_ns > 0)
+		deadline = iomapi_end(iomapi_now(env), (uint64_t)timeout_ns);
+	while (!rc && iomapi_load(&folio->flags) & IOMAP_FOLIO_WRITEBACK) {
+		rc = wait_flag(env, folio, IOMAP_FOLIO_WRITEBACK, left);
+		if (!rc && timeout_ns > 0)
+			left = iomapi_max(deadline - iomapi_now(env), 0);
+	}
+	return iomapi_load(&folio->flags) & IOMAP_FOLIO_WRITEBACK ? rc : 0;
+}
+
+IOMAP_API void iomap_folio_wait_stable(struct iomap_folio *folio)
+{
+	if (folio->inode->flags & IOMAP_INODE_STABLE)
+		iomap_folio_wait_writeback(folio, IOMAP_FOREVER);
+}
+
+/* ---- reference and lock ---- */
+
+IOMAP_API void iomap_folio_get(struct iomap_folio *folio)
+{
+	iomapi_assert(!is_frame(folio));
+	__atomic_fetch_add(&folio->refs, 1, __ATOMIC_RELAXED);
+}
+
+IOMAP_API void iomap_folio_put(struct iomap_folio *folio)
+{
+	iomapi_assert(!is_frame(folio) && iomapi_load(&folio->refs));
+	if (!iomapi_sub(&folio->refs, 1))
+		iomapi_cache_free(folio);
+}
+
+static bool try_lock(struct iomap_folio *folio)
+{
+	return !(iomapi_or(&folio->flags, IOMAP_FOLIO_LOCKED) & IOMAP_FOLIO_LOCKED);
+}
+
+IOMAP_API void iomap_folio_lock(struct iomap_folio *folio)
+{
+	struct iomap_env *env = cached_env(folio);
+
+	iomapi_assert(!is_frame(folio));
+	iomapi_rank_take(env, IOMAP_RANK_FOLIO, true);
+	while (!try_lock(folio)) {
+		int rc = wait_flag(env, folio, IOMAP_FOLIO_LOCKED, IOMAP_FOREVER);
+
+		/* In a callback, or after a fork: forbidden, and nothing better is left. */
+		iomapi_assert(!rc);
+		if (rc)
+			iomapi_yield(env, "folio_lock");
+	}
+	iomapi_self(env)->nr_folio_locks++;
+}
+
+IOMAP_API bool iomap_folio_trylock(struct iomap_folio *folio)
+{
+	struct iomap_env *env = cached_env(folio);
+
+	iomapi_assert(!is_frame(folio));
+	if (!try_lock(folio))
+		return false;
+	iomapi_rank_take(env, IOMAP_RANK_FOLIO, false);
+	iomapi_self(env)->nr_folio_locks++;
+	return true;
+}
+
+IOMAP_API void iomap_folio_unlock(struct iomap_folio *folio)
+{
+	struct iomap_env *env = cached_env(folio);
+
+	/* A read's lock is nobody's: the thread that took it has given it away. */
+	if (!(iomapi_load(&folio->flags) & IOMAPI_FOLIO_READING)) {
+		iomapi_self(env)->nr_folio_locks--;
+		iomapi_rank_drop(env, IOMAP_RANK_FOLIO);
+	}
+	iomapi_folio_clear_flags(env, folio, IOMAP_FOLIO_LOCKED | IOMAPI_FOLIO_READING);
+}
+
+IOMAP_API uint32_t iomap_folio_flags(const struct iomap_folio *folio)
+{
+	return iomapi_load(&folio->flags) & (2 * IOMAP_FOLIO_FRAME - 1);
+}
+
+bool iomapi_folio_attached(const struct iomap_folio *folio)
+{
+	return folio->inode;
+}
+
+/* ---- dirty ---- */
+
+static void account(const struct iomap_folio *folio, uint64_t *bytes, int sign)
+{
+	iomapi_cache_account(bytes, sign * (int64_t)folio->size);
+}
+
+static bool has_tag_dirty(struct iomapi_mapping *mapping, const struct iomap_folio *folio)
+{
+	return iomapi_tree_tags(&mapping->tree, folio) & IOMAPI_TAG_BIT(IOMAPI_TAG_DIRTY);
+}
+
+/* The folio has become dirty: tell its mapping, and the client if it is the first.  unsure: the tag
+ * may be there. */
+static void tag_dirty(struct iomap_folio *folio, bool unsure)
+{
+	struct iomap_cache *cache = iomapi_cached(folio)->cache;
+	struct iomap_inode *inode = folio->inode;
+	struct iomapi_mapping *mapping = iomapi_mapping(inode);
+	bool first;
+
+	iomap_mutex_lock(cache->env, &mapping->lock);
+	first = !(mapping->tree.tags & IOMAPI_TAG_BIT(IOMAPI_TAG_DIRTY));
+	iomapi_assert(unsure || !has_tag_dirty(mapping, folio));
+	if (!unsure || !has_tag_dirty(mapping, folio)) {
+		account(folio, &cache->dirty, 1);
+		iomapi_mapping_retag(mapping, folio, IOMAPI_TAG_BIT(IOMAPI_TAG_DIRTY), 0);
+	}
+	iomap_mutex_unlock(cache->env, &mapping->lock);
+	if (first && inode->ops && inode->ops->dirty_inode)
+		inode->ops->dirty_inode(inode, IOMAP_DIRTY_PAGES);
+}
+
+void iomapi_folio_set_dirty(struct iomap_folio *folio, size_t off, size_t len)
+{
+	iomapi_assert(off <= folio->size && len <= folio->size - off);
+	if (!len)
+		return;
+	if (is_frame(folio))
+		iomapi_or(&folio->flags, IOMAP_FOLIO_DIRTY);
+	else if (iomapi_folio_state_set_dirty(folio, off, len))
+		tag_dirty(folio, false);
+	iomapi_trace(folio->inode->env, .event = IOMAP_TRACE_FOLIO_DIRTY, .inode = folio->inode,
+		     .pos = folio->pos + (int64_t)off, .len = len);
+}
+
+IOMAP_API void iomap_folio_mark_dirty(struct iomap_folio *folio, size_t off, size_t len)
+{
+	if (off < folio->size)
+		iomapi_folio_set_dirty(folio, off, iomapi_min(len, folio->size - off));
+}
+
+void iomapi_folio_settle_dirty(struct iomap_folio *folio)
+{
+	uint32_t flags = iomapi_load(&folio->flags);
+
+	if (iomapi_likely(!(flags & IOMAP_FOLIO_DIRTY)) || flags & IOMAP_FOLIO_FRAME)
+		return;
+	if (iomapi_folio_state_settle(folio))
+		tag_dirty(folio, true);
+}
+
+/* No longer dirty or failed, in flags, tags and accounting. */
+static void forget(struct iomap_folio *folio, uint32_t flags, unsigned tags)
+{
+	struct iomap_cache *cache = iomapi_cached(folio)->cache;
+	uint32_t old = iomapi_and(&folio->flags, ~flags) & flags;
+	struct iomapi_mapping *mapping;
+
+	if (!old)
+		return;
+	mapping = iomapi_mapping(folio->inode);
+	iomap_mutex_lock(cache->env, &mapping->lock);
+	if (old & IOMAP_FOLIO_DIRTY)
+		account(folio, &cache->dirty, -1);
+	if (old & IOMAP_FOLIO_FAILED)
+		account(folio, &cache->failed, -1);
+	iomapi_mapping_retag(mapping, folio, 0, tags);
+	iomap_mutex_unlock(cache->env, &mapping->lock);
+	iomapi_cache_note_room(cache);
+	iomapi_cache_relist(folio, iomapi_load(&folio->flags), false);
+}
+
+static const unsigned tags_dirty = IOMAPI_TAG_BIT(IOMAPI_TAG_DIRTY) |
+				   IOMAPI_TAG_BIT(IOMAPI_TAG_TOWRITE);
+
+/* Bits first: dirty blocks in a folio that is not DIRTY must not be seen. */
+static void cancel_blocks(struct iomap_folio *folio)
+{
+	if (folio->state)
+		iomapi_folio_clear_dirty(folio, 0, folio->size);
+}
+
+void iomapi_folio_cancel(struct iomap_folio *folio)
+{
+	iomapi_assert(!(iomapi_load(&folio->flags) & IOMAP_FOLIO_WRITEBACK));
+	cancel_blocks(folio);
+	forget(folio, IOMAP_FOLIO_DIRTY | IOMAP_FOLIO_FAILED,
+	       tags_dirty | IOMAPI_TAG_BIT(IOMAPI_TAG_FAILED));
+	iomapi_folio_state_free(folio);
+}
+
+IOMAP_API bool iomap_folio_release(struct iomap_folio *folio)
+{
+	/* Of a failed folio the state says which of its content is good. */
+	if (iomapi_load(&folio->flags) & IOMAP_FOLIO_FAILED)
+		return false;
+	return iomapi_folio_state_free(folio);
+}
+
+IOMAP_API void iomap_folio_invalidate(struct iomap_folio *folio, size_t off, size_t len)
+{
+	iomapi_assert(!(iomapi_load(&folio->flags) & IOMAP_FOLIO_WRITEBACK));
+	if (off || len < folio->size)
+		return;
+	iomapi_trace(env_of(folio), .event = IOMAP_TRACE_FOLIO_INVALIDATE, .inode = folio->inode,
+		     .pos = folio->pos, .len = folio->size);
+	cancel_blocks(folio);
+	forget(folio, IOMAP_FOLIO_DIRTY, tags_dirty);
+	iomapi_folio_state_free(folio);
+}
+
+/* ---- failed ---- */
+
+/* Mapping lock held.  The flag first: nobody may drop the folio in between. */
+static unsigned fail(struct iomapi_mapping *mapping, struct iomap_folio *folio)
+{
+	if (!(iomapi_or(&folio->flags, IOMAP_FOLIO_FAILED) & IOMAP_FOLIO_FAILED))
+		account(folio, &mapping->cache->failed, 1);
+	iomapi_add(&mapping->failures, 1);
+	return IOMAPI_TAG_BIT(IOMAPI_TAG_FAILED);
+}
+
+void iomapi_folio_set_failed(struct iomap_folio *folio)
+{
+	struct iomapi_mapping *mapping = iomapi_mapping(folio->inode);
+	struct iomap_env *env = mapping->cache->env;
+
+	iomap_mutex_lock(env, &mapping->lock);
+	iomapi_mapping_retag(mapping, folio, fail(mapping, folio), 0);
+	iomap_mutex_unlock(env, &mapping->lock);
+}
+
+void iomapi_folio_clear_failed(struct iomap_folio *folio)
+{
+	forget(folio, IOMAP_FOLIO_FAILED, IOMAPI_TAG_BIT(IOMAPI_TAG_FAILED));
+}
+
+/* ---- writeback ---- */
+
+void iomapi_folio_start_writeback(struct iomap_folio *folio)
+{
+	uint32_t flags = iomapi_load(&folio->flags);
+	struct iomapi_mapping *mapping;
+	struct iomap_cache *cache;
+
+	iomapi_assert((flags & IOMAP_FOLIO_DIRTY) && !(flags & IOMAP_FOLIO_WRITEBACK));
+	iomapi_store(&folio->error, 0);
+	iomapi_store(&folio->write_pending, folio->size);
+	iomapi_or(&folio->flags, IOMAP_FOLIO_WRITEBACK);
+	if (flags & IOMAP_FOLIO_FRAME)
+		return;
+	iomapi_assert(flags & IOMAP_FOLIO_LOCKED);
+	mapping = iomapi_mapping(folio->inode);
+	cache = iomapi_cached(folio)->cache;
+	account(folio, &cache->writeback, 1);
+	iomap_mutex_lock(cache->env, &mapping->lock);
+	iomapi_mapping_retag(mapping, folio, IOMAPI_TAG_BIT(IOMAPI_TAG_WRITEBACK),
+			     IOMAPI_TAG_BIT(IOMAPI_TAG_DIRTY));
+	iomap_mutex_unlock(cache->env, &mapping->lock);
+	account(folio, &cache->dirty, -1);
+}
+
+bool iomapi_folio_sub_write_pending(struct iomap_folio *folio, uint64_t len, int error)
+{
+	int32_t none = 0;
+	uint32_t left;
+
+	if (iomapi_unlikely(error))
+		iomapi_cas(&folio->error, &none, error);
+	left = iomapi_sub(&folio->write_pending, (uint32_t)len);
+	/* Unless this was the last, the folio may be gone now. */
+	iomapi_assert(left <= UINT32_MAX - len);
+	return !left;
+}
+
+/* DONTCACHE, and nobody looks at it: it goes. */
+static bool can_drop_behind(const struct iomap_folio *folio, uint32_t flags)
+{
+	const uint32_t keep = IOMAPI_FOLIO_KEEP & ~(uint32_t)IOMAP_FOLIO_WRITEBACK;
+
+	if (iomapi_likely(!(flags & IOMAP_FOLIO_DONTCACHE)))
+		return false;
+	return !(flags & keep) && iomapi_load(&folio->refs) == 1;
+}
+
+/* Mapping lock held.  False: the folio is gone. */
+IOMAPI_INLINE bool end_locked(struct iomapi_mapping *mapping, struct iomap_folio *folio)
+{
+	const unsigned writeback = IOMAPI_TAG_BIT(IOMAPI_TAG_WRITEBACK);
+	const unsigned towrite = IOMAPI_TAG_BIT(IOMAPI_TAG_TOWRITE);
+	int error = iomapi_load(&folio->error);
+	uint32_t flags;
+
+	iomapi_trace(mapping->cache->env, .event = IOMAP_TRACE_FOLIO_WRITTEN,
+		     .inode = folio->inode, .pos = folio->pos, .len = folio->size, .result = error);
+	if (iomapi_unlikely(error))
+		iomapi_mapping_retag(mapping, folio, fail(mapping, folio), 0);
+	flags = iomapi_load(&folio->flags);
+	iomapi_assert(flags & IOMAP_FOLIO_WRITEBACK && !iomapi_load(&folio->write_pending));
+	iomapi_tree_retag(&mapping->tree, folio, 0, writeback);
+	if (mapping->tree.tags & towrite && !(flags & IOMAP_FOLIO_DIRTY))
+		iomapi_tree_retag(&mapping->tree, folio, 0, towrite);
+	if (iomapi_likely(!can_drop_behind(folio, flags)))
+		return true;
+	iomapi_mapping_detach(mapping, folio, true);
+	return false;
+}
+
+/* The last step, for a folio that is still there. */
+static inline void let_go(struct iomap_env *env, struct iomap_folio *folio)
+{
+	uint32_t flags = iomapi_load(&folio->flags);
+
+	iomapi_cache_relist(folio, flags, flags & IOMAP_FOLIO_DONTCACHE);
+	iomapi_folio_clear_flags(env, folio, IOMAP_FOLIO_WRITEBACK);
+}
+
+/* At most 64. */
+static void end_batch(struct iomap_folio **folios, unsigned nr)
+{
+	struct iomapi_mapping *mapping = iomapi_mapping(folios[0]->inode);
+	struct iomap_cache *cache = mapping->cache;
+	struct iomap_env *env = cache->env;
+	uint64_t bytes = 0, left = 0;
+
+	iomap_mutex_lock(env, &mapping->lock);
+	for (unsigned i = 0; i < nr; i++) {
+		bytes += folios[i]->size;
+		if (iomapi_likely(end_locked(mapping, folios[i])))
+			left |= 1ull << i;
+	}
+	iomapi_cache_account(&cache->writeback, -(int64_t)bytes);
+	iomapi_cache_note_room(cache);
+	iomap_mutex_unlock(env, &mapping->lock);
+	for (; left; left &= left - 1)
+		let_go(env, folios[__builtin_ctzll(left)]);
+}
+
+void iomapi_folios_end_writeback(struct iomap_folio **folios, unsigned nr)
+{
+	for (; nr > 64; folios += 64, nr -= 64)
+		end_batch(folios, 64);
+	if (nr)
+		end_batch(folios, nr);
+}
+
+void iomapi_folio_end_writeback(struct iomap_folio *folio)
+{
+	struct iomapi_mapping *mapping = iomapi_mapping(folio->inode);
+	struct iomap_cache *cache = iomapi_cached(folio)->cache;
+	int64_t bytes = folio->size;
+	bool left;
+
+	iomap_mutex_lock(cache->env, &mapping->lock);
+	left = end_locked(mapping, folio);
+	iomapi_cache_account(&cache->writeback, -bytes);
+	iomapi_cache_note_room(cache);
+	iomap_mutex_unlock(cache->env, &mapping->lock);
+	if (iomapi_likely(left))
+		let_go(cache->env, folio);
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * inode/sync.c - the user's wish for durability, in the order of H10.
+ *
+ *	1 write		what is dirty in the range, by ops->writepages
+ *	2 wait		for it: conversion and size are in the log before writeback ends (I105)
+ *	3 metadata	ops->sync_metadata: flush a separate data device, then the commit record
+ *	4 flush		the data's devices, unless the client said that it did
+ *	5 error		the handle's cursor moves: each error once per handle
+ *
+ * A step that fails ends the way there, but for the last one, which always runs.  The sticky error
+ * is the older one and wins: an error seen here and in step 1 is one error.
+ *
+ * Threads: any.  Neither the I/O nor the invalidate lock is taken: a sync must not wait for a
+ * writer that waits for memory, and a client may hold either around it.
+ */
+#include "inode/inode.h"
+
+#include <iomap/bdev.h>
+
+#include "base/log.h"
+#include "base/trace.h"
+
+int iomapi_inode_answer(struct iomap_inode *inode, const char *callback, int rc)
+{
+	if (iomapi_likely(rc <= 0))
+		return rc;
+	iomapi_report(inode->env, .rule = "H10", .callback = callback, .field = "return",
+		      .value = (uint64_t)rc, .bound = 0, .inode = inode,
+		      .text = "only 0 or a negative errno");
+	return -EIO;
+}
+
+int iomapi_inode_write_range(struct iomap_inode *inode, int64_t start, int64_t end)
+{
+	struct iomap_writeback_control wbc = {
+		.struct_size = sizeof(wbc), .range_start = start, .range_end = end,
+		.sync_mode = IOMAP_WB_SYNC_ALL, .priority = 7,
+	};
+
+	return iomapi_inode_answer(inode, "writepages", inode->ops->writepages(inode, &wbc));
+}
+
+/* The usual device up to now: an earlier life of the inode may have written to it.  A ticket costs
+ * nothing when a flush has covered it since. */
+unsigned iomapi_inode_written(struct iomap_inode *inode,
+			      struct iomapi_written written[IOMAPI_INODE_DEVICES + 1])
+{
+	struct iomapi_inode *in = iomapi_inode(inode);
+	unsigned nr = 0;
+
+	if (inode->bdev)
+		written[nr++] = (struct iomapi_written){
+			.bdev = inode->bdev, .seq = iomap_bdev_write_seq(inode->bdev),
+		};
+	iomap_mutex_lock(inode->env, &in->wb_lock);
+	for (unsigned i = 0; i < IOMAPI_INODE_DEVICES; i++)
+		if (in->written[i].bdev && in->written[i].bdev != inode->bdev)
+			written[nr++] = in->written[i];
+	iomap_mutex_unlock(inode->env, &in->wb_lock);
+	return nr;
+}
+
+static int flush_devices(struct iomap_inode *inode)
+{
+	struct iomapi_written written[IOMAPI_INODE_DEVICES + 1];
+	unsigned nr = iomapi_inode_written(inode, written);
+	int first = 0;
+
+	for (unsigned i = 0; i < nr; i++) {
+		int rc = iomap_bdev_flush(written[i].bdev, written[i].seq);
+
+		if (!first)
+			first = rc;
+	}
+	return first;
+}
+
+static int sync_cached(struct iomap_inode *inode, int64_t start, int64_t end, bool datasync)
+{
+	bool flushed = false;
+	int rc = 0, waited;
+
+	if (start < end) {	/* for writepages an end of 0 would be the end of the file */
+		rc = iomapi_inode_write_range(inode, start, end);
+		waited = iomap_mapping_wait_range(inode, start, end);
+		if (!rc)
+			rc = waited;
+	}
+	if (rc)
+		return rc;
+	rc = inode->ops->sync_metadata(inode, start, end, datasync, &flushed);
+	rc = iomapi_inode_answer(inode, "sync_metadata", rc);
+	return rc || flushed ? rc : flush_devices(inode);
+}
+
+/* The client has handed its frames over before it asks. */
+static int sync_frames(struct iomap_inode *inode)
+{
+	int rc = iomap_inode_wait_wb(inode, iomap_inode_wb_seq(inode), IOMAP_FOREVER);
+
+	return rc ? rc : flush_devices(inode);
+}
+
+IOMAP_API int iomap_file_sync(struct iomap_file *file, int64_t start, int64_t end, bool datasync)
+{
+	struct iomap_inode *inode = file ? file->inode : NULL;
+	int rc, seen;
+
+	if (!inode || start < 0 || end < start)
+		return -EINVAL;
+	if (iomapi_inode_killed(inode))
+		return -ESTALE;
+	if (inode->flags & IOMAP_INODE_FRAMES)
+		rc = sync_frames(inode);
+	else
+		rc = sync_cached(inode, start, end, datasync);
+	seen = iomap_file_check_error(file);
+	if (seen)
+		rc = seen;
+	iomapi_trace(inode->env, .event = IOMAP_TRACE_FILE_SYNC, .result = rc, .inode = inode,
+		     .bdev = inode->bdev, .pos = start, .len = (uint64_t)(end - start),
+		     .flags = datasync);
+	return rc;
+}
