@@ -8,12 +8,14 @@
  */
 #include "base/env.h"
 
-extern const struct iomapi_room iomapi_room_block, iomapi_room_inode, iomapi_room_buffered;
+extern const struct iomapi_room iomapi_room_block, iomapi_room_inode, iomapi_room_writeback;
+extern const struct iomapi_room iomapi_room_buffered;
 extern const struct iomap_backend_ops iomapi_null_backend, iomapi_file_backend;
 
 const struct iomapi_room *const iomapi_rooms[IOMAPI_NR_ROOMS] = {
 	[IOMAPI_ROOM_BLOCK] = &iomapi_room_block,
 	[IOMAPI_ROOM_INODE] = &iomapi_room_inode,
+	[IOMAPI_ROOM_WRITEBACK] = &iomapi_room_writeback,
 	[IOMAPI_ROOM_BUFFERED] = &iomapi_room_buffered,
 };
 

@@ -29,7 +29,7 @@ enum {				/* wbc flags, the caller's */
 struct iomap_writeback_control {
 	size_t struct_size;
 	int64_t range_start, range_end;		/* [start, end); end 0 means to the end */
-	uint64_t bytes_to_write;		/* stop after so many; 0: no limit */
+	uint64_t bytes_to_write;		/* SYNC_NONE stops there; 0: no limit */
 	uint64_t bytes_queued;			/* counted by the library */
 	uint64_t max_ioend_bytes;		/* default 4 MiB */
 	uint32_t atomic_bytes;			/* each natural chunk of this size never tears */
@@ -53,10 +53,10 @@ struct iomap_writeback_ops {
 				   int64_t pos, uint64_t len, int64_t end_pos);
 	/*
 	 * Required.  wb_ctx is the hook's from this call on and no longer in the wpc.  Send it,
-	 * keep it, or end it; with error != 0 end it with that error (only finish, kill and shutdown
-	 * pass one: what was queued before a failing range goes out with 0).  May be called for an older
-	 * context while wpc->iomap is long past it.  Returns 0 or an error for the caller of
-	 * writeback.
+	 * keep it, or end it; with error != 0 end it with that error (only finish, kill and
+	 * shutdown pass one: what was queued before a failing range goes out with 0).  May be
+	 * called for an older context while wpc->iomap is long past it.  Returns 0 or an error for
+	 * the caller of writeback.
 	 */
 	int (*writeback_submit)(struct iomap_writeback_ctx *wpc, void *wb_ctx, int error);
 };

@@ -1,0 +1,596 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * writeback/ioend.c - ioends: where they come from, how they are built, handed over, walked.
+ *
+ * All ioends of an environment are made when it is, as bios with front padding: the private half,
+ * the public struct with the bio last, the segments.  A wpc keeps those it has reserved in a chain
+ * of its own; iomap_add_to_ioend takes from there and falls back to the pool, never waiting.
+ *
+ * Building is an append at the end or a fresh start.  A range that does not fit whole is cut, at a
+ * multiple of the largest of block, grain and atomic chunk.  The number of segments that counts
+ * against the device is that of runs of memory, since the transport joins what is adjacent.
+ *
+ * Once submitted, the bio's end_io is ours (finish.c) and the client's is kept beside it, so that
+ * an ioend comes to the client once and with its last word, resent pieces included.
+ *
+ * Threads: an ioend belongs to one thread at a time; the pool and the counts to all.
+ */
+#include <string.h>
+
+#include "base/log.h"
+#include "base/trace.h"
+#include "block/block.h"
+#include "inode/inode.h"
+#include "map/map.h"
+#include "writeback/writeback.h"
+
+/* ---- the pool ---- */
+
+static int room_init(struct iomap_env *env, void **state)
+{
+	const struct iomap_env_opts *opts = iomapi_env_opts(env);
+	struct iomapi_writeback *room = iomapi_zalloc(env, sizeof(*room));
+	uint32_t nr = opts->nr_ioends, segs = iomapi_min(opts->nr_segs, IOMAPI_IOEND_FOLIOS);
+	int rc;
+
+	if (!room)
+		return -ENOMEM;
+	rc = iomapi_bio_pool_new(env, offsetof(struct iomapi_ioend, ioend.bio), nr, segs, nr / 8,
+				 &room->pool);
+	if (rc) {
+		iomapi_free(env, room, sizeof(*room));
+		return rc;
+	}
+	room->env = env;
+	room->nr_ioends = nr;
+	*state = room;
+	return 0;
+}
+
+static void room_fini(struct iomap_env *env, void *state)
+{
+	struct iomapi_writeback *room = state;
+
+	iomap_bio_pool_delete(&room->pool);
+	iomapi_free(env, room, sizeof(*room));
+}
+
+const struct iomapi_room iomapi_room_writeback = { .init = room_init, .fini = room_fini };
+
+struct iomapi_writeback *iomapi_writeback(struct iomap_env *env)
+{
+	return iomapi_room(env, IOMAPI_ROOM_WRITEBACK);
+}
+
+IOMAP_API struct iomap_bio_pool *iomap_ioend_bio_pool(struct iomap_env *env)
+{
+	return iomapi_writeback(env)->pool;
+}
+
+IOMAP_API struct iomap_ioend *iomap_ioend_from_bio(struct iomap_bio *bio)
+{
+	return iomap_container_of(bio, struct iomap_ioend, bio);
+}
+
+static struct iomapi_ioend *from_bio(struct iomap_bio *bio)
+{
+	return iomapi_ioend(iomap_ioend_from_bio(bio));
+}
+
+bool iomapi_ioend_reserve_one(struct iomap_writeback_ctx *wpc)
+{
+	struct iomapi_writeback *room = iomapi_writeback(wpc->inode->env);
+	struct iomapi_wpc *st = iomapi_wpc(wpc);
+	struct iomap_bio *bio = iomapi_bio_pool_get(room->pool, true);
+	struct iomapi_ioend *px;
+
+	if (!bio)
+		return false;
+	px = from_bio(bio);
+	px->room = room;
+	px->next = st->reserved;
+	st->reserved = px;
+	st->nr_reserved++;
+	return true;
+}
+
+static struct iomapi_ioend *take_reserved(struct iomap_writeback_ctx *wpc)
+{
+	struct iomapi_wpc *st = iomapi_wpc(wpc);
+	struct iomapi_ioend *px;
+
+	if (!st->reserved && !iomapi_ioend_reserve_one(wpc))
+		return NULL;
+	px = st->reserved;
+	st->reserved = px->next;
+	st->nr_reserved--;
+	return px;
+}
+
+/* Counts first: the pool's word, bumped last, is what sends a waiter to look at them. */
+static void to_pool(struct iomapi_ioend *px, uint32_t state)
+{
+	struct iomapi_writeback *room = px->room;
+
+	if (state & IOMAPI_IOEND_SENT)
+		iomapi_sub(&room->nr_sent, 1);
+	if (state & IOMAPI_IOEND_HELD)
+		iomapi_sub(&room->nr_held, 1);
+	iomap_bio_pool_put(room->pool, &px->ioend.bio);
+}
+
+void iomapi_ioend_free(struct iomapi_ioend *px)
+{
+	to_pool(px, px->state);
+}
+
+void iomapi_ioend_unreserve(struct iomap_writeback_ctx *wpc)
+{
+	struct iomapi_wpc *st = iomapi_wpc(wpc);
+
+	while (st->reserved) {
+		struct iomapi_ioend *px = st->reserved;
+
+		st->reserved = px->next;
+		to_pool(px, 0);
+	}
+	st->nr_reserved = 0;
+}
+
+/* ---- a new one ---- */
+
+/* The private half but its place in the pool; the public fields up to the bio. */
+static void reset(struct iomapi_ioend *px, struct iomap_inode *inode, int64_t offset,
+		  uint32_t flags)
+{
+	struct iomapi_writeback *room = px->room;
+	struct iomap_ioend *ioend = &px->ioend;
+
+	memset(px, 0, offsetof(struct iomapi_ioend, ioend.bio));
+	px->room = room;
+	iomap_list_init(&ioend->list);
+	iomap_list_init(&ioend->inflight);
+	iomap_list_init(&ioend->merged);
+	ioend->inode = inode;
+	ioend->offset = offset;
+	ioend->flags = flags;
+	ioend->remaining = 1;
+}
+
+static void reset_bio(struct iomapi_ioend *px, const struct iomapi_span *span,
+		      const struct iomap_writeback_control *wbc)
+{
+	struct iomap_bio *bio = &px->ioend.bio;	/* as it came from the pool */
+
+	px->ioend.addr = span->addr;
+	bio->bdev = span->bdev;
+	bio->op = IOMAP_BIO_WRITE;
+	bio->addr = span->addr;
+	bio->ioq = wbc->ioq;
+	bio->priority = wbc->priority;
+	bio->grain = wbc->grain;
+	bio->atomic_bytes = wbc->atomic_bytes;
+	if (wbc->flags & IOMAP_WB_FUA)
+		bio->flags |= IOMAP_BIO_FUA;
+	if (wbc->flags & IOMAP_WB_ISOLATE)
+		px->state |= IOMAPI_IOEND_ISOLATE;
+}
+
+struct iomapi_ioend *iomapi_ioend_new_piece(struct iomapi_ioend *px)
+{
+	struct iomap_bio *bio = iomapi_bio_pool_get(px->room->pool, true), *from = &px->ioend.bio;
+	struct iomapi_ioend *front;
+
+	if (!bio)
+		return NULL;
+	front = from_bio(bio);
+	front->room = px->room;
+	reset(front, px->ioend.inode, px->ioend.offset, px->ioend.flags);
+	bio->bdev = from->bdev;
+	bio->op = from->op;
+	bio->addr = from->addr;
+	bio->ioq = from->ioq;
+	bio->priority = from->priority;
+	bio->flags = from->flags;
+	bio->grain = from->grain;
+	bio->atomic_bytes = from->atomic_bytes;
+	bio->end_io = from->end_io;
+	bio->piece_end = from->piece_end;
+	bio->owner = from->owner;
+	front->why = IOMAP_WHY_SIZE;
+	front->state = IOMAPI_IOEND_HELD;
+	iomapi_add(&px->room->nr_held, 1);
+	front->unit = px->unit;
+	front->ioend.addr = px->ioend.addr;
+	front->ioend.client_key = px->ioend.client_key;
+	front->ioend.client_max = px->ioend.client_max;
+	front->ioend.wb_seq = px->ioend.wb_seq;
+	return front;
+}
+
+IOMAP_API struct iomap_ioend *iomap_init_ioend(struct iomap_inode *inode, struct iomap_bio *bio,
+					       int64_t offset, unsigned ioend_flags)
+{
+	struct iomapi_ioend *px = from_bio(bio);
+
+	px->room = iomapi_writeback(inode->env);
+	reset(px, inode, offset, ioend_flags);
+	px->ioend.size = bio->len;
+	px->ioend.addr = bio->addr;
+	px->unit = 1ull << inode->block_bits;
+	/* Of a killed inode: submit ends it, there is nothing to wait for. */
+	if (!iomapi_inode_ioend_start(inode, &px->ioend))
+		px->state |= IOMAPI_IOEND_COUNTED;
+	return &px->ioend;
+}
+
+/* ---- building ---- */
+
+/* One range on its way into an ioend. */
+struct adding {
+	struct iomap_writeback_ctx *wpc;
+	struct iomap_folio *folio;
+	char *mem;
+	int64_t pos, end_pos;
+	uint64_t len;			/* of it, what the map covers */
+	const struct iomap_bdev_limits *limits;
+	struct iomapi_span span;
+	bool integrity;
+};
+
+/* A client without one has contexts of its own. */
+static int no_device(const struct adding *a)
+{
+	iomapi_report(a->wpc->inode->env, .rule = "V10", .callback = "writeback_range",
+		      .field = "bdev", .inode = a->wpc->inode, .pos = a->pos,
+		      .text = "an ioend needs a device");
+	return -EIO;
+}
+
+static int check_range(const struct adding *a)
+{
+	const struct iomap_folio *folio = a->folio;
+	uint64_t mask = (1ull << a->wpc->inode->block_bits) - 1;
+
+	if (!a->len || (a->len & mask) || ((uint64_t)a->pos & mask) || a->end_pos <= a->pos)
+		return -EINVAL;
+	if (a->pos < folio->pos || a->len > folio->size ||
+	    (uint64_t)(a->pos - folio->pos) > folio->size - a->len)
+		return -EINVAL;
+	return 0;
+}
+
+static uint32_t flags_of(const struct adding *a, const struct iomap *map)
+{
+	uint32_t flags = 0;
+
+	if (map->type == IOMAP_UNWRITTEN)
+		flags |= IOMAP_IOEND_UNWRITTEN;
+	if (map->flags & IOMAP_F_SHARED)
+		flags |= IOMAP_IOEND_SHARED;
+	if (map->flags & IOMAP_F_ANON_WRITE)
+		flags |= IOMAP_IOEND_ANON;
+	if ((map->flags & IOMAP_F_BOUNDARY) && a->pos == map->offset)
+		flags |= IOMAP_IOEND_BOUNDARY;
+	if ((iomapi_load_relaxed(&a->folio->flags) & IOMAP_FOLIO_DONTCACHE) ||
+	    (a->wpc->wbc->flags & IOMAP_WB_DONTCACHE))
+		flags |= IOMAP_IOEND_DONTCACHE;
+	return flags;
+}
+
+/* The wpc's map as it stands now: validated, then how much of the range it covers and where. */
+static int look_at_map(struct adding *a)
+{
+	const struct iomap *map = &a->wpc->iomap;
+	struct iomap_inode *inode = a->wpc->inode;
+	bool anon = map->flags & IOMAP_F_ANON_WRITE;
+	uint64_t block = 1ull << inode->block_bits, covered;
+	int rc;
+
+	a->span.bdev = map->bdev ? map->bdev : anon ? inode->bdev : NULL;
+	a->limits = a->span.bdev ? iomapi_bdev_limits(a->span.bdev) : NULL;
+	rc = iomapi_map_check_writeback(inode, map, a->pos, a->len, a->end_pos,
+					 a->limits);
+	iomapi_trace(inode->env, .event = IOMAP_TRACE_MAP, .inode = inode, .bdev = map->bdev,
+		     .pos = map->offset, .len = map->length, .addr = map->addr,
+		     .type = map->type, .flags = map->flags, .result = rc);
+	if (rc)
+		return rc;
+	/* A map may end at the end of the file, inside the last block. */
+	covered = iomapi_round_up((uint64_t)map->offset + map->length - (uint64_t)a->pos, block);
+	a->len = iomapi_min(a->len, covered);
+	if (map->type == IOMAP_HOLE)
+		return 0;
+	if (!a->span.bdev)
+		return no_device(a);
+	a->span.offset = a->pos;
+	a->span.addr = anon ? IOMAP_NULL_ADDR : map->addr + (uint64_t)(a->pos - map->offset);
+	a->span.flags = flags_of(a, map);
+	a->integrity = map->flags & IOMAP_F_INTEGRITY;
+	return 0;
+}
+
+/* How many of len bytes the ioend has room for; 0: none.  Segments are no more than folios may be
+ * in it, so these need no check of their own. */
+static uint64_t room_left(const struct iomapi_ioend *px, const struct iomap_folio *folio,
+				 const char *mem, uint64_t len)
+{
+	const struct iomap_bio *bio = &px->ioend.bio;
+	bool same = px->last == folio;
+	bool follows = mem == px->mem_end;
+	uint64_t n;
+
+	if (!(same && follows) && bio->nr_segs >= bio->max_segs)
+		return 0;
+	if (!follows && px->nr_runs >= px->max_runs)
+		return 0;
+	if (iomapi_likely(len <= px->max_bytes - bio->len))
+		return len;
+	n = px->max_bytes - px->max_bytes % px->unit;
+	return n > bio->len ? n - bio->len : 0;
+}
+
+static void append(struct iomapi_ioend *px, struct iomap_folio *folio, char *mem,
+			  int64_t pos, uint64_t len, int64_t end_pos)
+{
+	struct iomap_ioend *ioend = &px->ioend;
+	struct iomap_bio *bio = &ioend->bio;
+	struct iomap_bvec *seg = iomapi_ioend_segs(px) + bio->nr_segs;
+	bool same = px->last == folio, follows = mem == px->mem_end;
+
+	if (iomapi_unlikely(same && follows)) {
+		seg[-1].len += len;
+	} else {
+		seg->mem = mem;
+		seg->len = len;
+		seg->owner = folio;
+		bio->nr_segs++;
+		ioend->nr_folios += !same;
+		px->nr_runs += !follows;
+	}
+	px->last = folio;
+	px->mem_end = mem + len;
+	px->next_pos = pos + (int64_t)len;
+	bio->len += len;
+	ioend->size += len;
+	if (iomapi_unlikely(end_pos - pos < (int64_t)len)) {
+		ioend->size -= len - (uint64_t)(end_pos - pos);
+		px->state |= IOMAPI_IOEND_CLIPPED;
+		px->map_end = px->next_pos;	/* nothing follows at once */
+	}
+}
+
+static void set_limits(struct iomapi_ioend *px, const struct adding *a)
+{
+	const struct iomap_writeback_control *wbc = a->wpc->wbc;
+	uint64_t max = wbc->max_ioend_bytes ? wbc->max_ioend_bytes : IOMAPI_IOEND_BYTES;
+
+	px->max_runs = a->limits->max_segs ? a->limits->max_segs : UINT32_MAX;
+	if (a->integrity) {
+		/* protection information belongs to one request: it is never split below us */
+		px->state |= IOMAPI_IOEND_INTEGRITY;
+		if (a->limits->max_bytes)
+			max = iomapi_min(max, a->limits->max_bytes);
+	}
+	px->unit = iomapi_wpc(a->wpc)->unit;
+	px->max_bytes = iomapi_max(px->unit, iomapi_min(max, IOMAPI_IOEND_BYTES_MAX));
+}
+
+/* Start another, from what is reserved. */
+static int begin(struct adding *a)
+{
+	struct iomap_writeback_ctx *wpc = a->wpc;
+	struct iomapi_ioend *px = take_reserved(wpc);
+	int rc;
+
+	if (!px)
+		return -EAGAIN;
+	reset(px, wpc->inode, a->pos, a->span.flags);
+	rc = iomapi_inode_ioend_start(wpc->inode, &px->ioend);
+	if (rc) {
+		to_pool(px, 0);
+		return rc;
+	}
+	px->state |= IOMAPI_IOEND_COUNTED;
+	px->why = iomapi_wpc(wpc)->why;
+	reset_bio(px, &a->span, wpc->wbc);
+	set_limits(px, a);
+	wpc->wb_ctx = &px->ioend;
+	return 0;
+}
+
+/* What follows under the very same map needs no second look at it, up to here. */
+static void remember_map(struct iomapi_ioend *px, const struct adding *a)
+{
+	const struct iomap *map = &a->wpc->iomap;
+	uint64_t len = map->length, size = a->limits->size;
+
+	px->map = *map;
+	px->dontcache_mask = a->wpc->wbc->flags & IOMAP_WB_DONTCACHE ? 0 : IOMAP_FOLIO_DONTCACHE;
+	px->dontcache = px->ioend.flags & IOMAP_IOEND_DONTCACHE ? px->dontcache_mask : 0;
+	if (map->addr != IOMAP_NULL_ADDR)
+		len = iomapi_min(len, size - map->addr);
+	px->map_end = iomapi_round_down(map->offset + (int64_t)len,
+					(int64_t)1 << a->wpc->inode->block_bits);
+	if (px->state & IOMAPI_IOEND_CLIPPED)
+		px->map_end = px->next_pos;
+}
+
+/* The room in the pending ioend, or why there is none. */
+static uint64_t try_pending(struct adding *a, enum iomap_trace_why *why)
+{
+	struct iomap_ioend *ioend = a->wpc->wb_ctx;
+	struct iomapi_ioend *px = iomapi_ioend(ioend);
+	uint64_t room;
+
+	*why = iomapi_cannot_follow(ioend, &a->span);
+	if (*why == IOMAP_WHY_FIRST && !(px->state & IOMAPI_IOEND_INTEGRITY) != !a->integrity)
+		*why = IOMAP_WHY_KIND;
+	if (*why != IOMAP_WHY_FIRST)
+		return 0;
+	room = room_left(px, a->folio, a->mem, a->len);
+	if (!room)
+		*why = IOMAP_WHY_SIZE;
+	return room;
+}
+
+static __attribute__((noinline)) int64_t trace_added(struct iomap_writeback_ctx *wpc,
+						     const struct iomapi_ioend *px, int64_t pos,
+						     uint64_t len, bool fresh)
+{
+	iomapi_trace(wpc->inode->env, .event = IOMAP_TRACE_ADD_TO_IOEND, .inode = wpc->inode,
+		     .bdev = px->ioend.bio.bdev, .pos = pos, .len = len,
+		     .addr = px->ioend.flags & IOMAP_IOEND_ANON ? IOMAP_NULL_ADDR :
+			     px->ioend.addr + (uint64_t)(pos - px->ioend.offset),
+		     .type = wpc->iomap.type, .flags = px->ioend.flags, .id = px->ioend.wb_seq,
+		     .why = px->why, .result = fresh);
+	return (int64_t)len;
+}
+
+static int64_t add(struct adding *a)
+{
+	struct iomap_writeback_ctx *wpc = a->wpc;
+	struct iomapi_ioend *px;
+	enum iomap_trace_why why;
+	uint64_t room = 0;
+	bool fresh;
+	int rc;
+
+	rc = check_range(a);
+	if (!rc)
+		rc = look_at_map(a);
+	if (rc)
+		return rc;
+	if (wpc->iomap.type == IOMAP_HOLE)
+		return (int64_t)a->len;
+	if (wpc->wb_ctx) {
+		room = try_pending(a, &why);
+		if (!room)
+			iomapi_close(wpc, why);
+	}
+	fresh = !room;
+	if (fresh) {
+		rc = begin(a);
+		if (rc)
+			return rc;
+		room = room_left(iomapi_ioend(wpc->wb_ctx), a->folio, a->mem, a->len);
+	}
+	px = iomapi_ioend(wpc->wb_ctx);
+	append(px, a->folio, a->mem, a->pos, room, a->end_pos);
+	remember_map(px, a);
+	iomapi_wpc(wpc)->added += room;
+	return trace_added(wpc, px, a->pos, room, fresh);
+}
+
+static __attribute__((noinline)) int64_t add_any(struct iomap_writeback_ctx *wpc,
+						 struct iomap_folio *folio, int64_t pos,
+						 uint64_t len, int64_t end_pos, char *mem)
+{
+	return add(&(struct adding){ .wpc = wpc, .folio = folio, .mem = mem, .pos = pos,
+				     .end_pos = end_pos, .len = len });
+}
+
+/* What decides where the bytes go, and as what. */
+static inline bool same_map(const struct iomap *a, const struct iomap *b)
+{
+	return a->addr == b->addr && a->offset == b->offset && a->length == b->length &&
+	       a->bdev == b->bdev && a->type == b->type && a->flags == b->flags;
+}
+
+/*
+ * A column: is it the next folio, whole as it was offered, under the same map, and is there room?
+ * Most pages follow like this; everything else, and what the caller gets wrong, goes the long way.
+ */
+static inline bool follows_at_once(const struct iomap_writeback_ctx *wpc,
+				   const struct iomapi_ioend *px, const struct iomap_folio *folio,
+				   int64_t pos, uint64_t len, int64_t end_pos, const char *mem)
+{
+	const struct iomapi_wpc *st = (const void *)wpc->opaque;
+	const struct iomap_bio *bio = &px->ioend.bio;
+
+	if (pos != px->next_pos)
+		return false;
+	if (pos != st->offered_pos || len != st->offered_len || end_pos != st->offered_end)
+		return false;
+	if ((uint64_t)(pos - folio->pos) >= folio->size)
+		return false;
+	if (len > (uint64_t)(px->map_end - pos))
+		return false;
+	if (!same_map(&wpc->iomap, &px->map))
+		return false;
+	if ((iomapi_load_relaxed(&folio->flags) & px->dontcache_mask) != px->dontcache)
+		return false;
+	if (folio == px->last || bio->nr_segs >= bio->max_segs)
+		return false;
+	if (mem != px->mem_end && px->nr_runs >= px->max_runs)
+		return false;
+	return len <= px->max_bytes - bio->len && (uint64_t)(end_pos - pos) >= len;
+}
+
+/* wpc, px and folio are in the cache by now, so that this costs its instructions: few. */
+IOMAP_API int64_t iomap_add_to_ioend(struct iomap_writeback_ctx *wpc, struct iomap_folio *folio,
+				     int64_t pos, uint64_t len, int64_t end_pos, const void *mem)
+{
+	struct iomapi_wpc *st = iomapi_wpc(wpc);
+	/* the segments of a write are only read */
+	char *from = mem ? (char *)(uintptr_t)mem : (char *)folio->mem + (pos - folio->pos);
+	struct iomapi_ioend *px = iomapi_ioend(wpc->wb_ctx);
+	struct iomap_bvec *seg;
+
+	st->adds++;
+	if (!wpc->wb_ctx || !follows_at_once(wpc, px, folio, pos, len, end_pos, from))
+		return add_any(wpc, folio, pos, len, end_pos, from);
+	seg = iomapi_ioend_segs(px) + px->ioend.bio.nr_segs++;
+	seg->mem = from;
+	seg->len = len;
+	seg->owner = folio;
+	px->nr_runs += from != px->mem_end;
+	px->last = folio;
+	px->mem_end = from + len;
+	px->next_pos = pos + (int64_t)len;
+	px->ioend.nr_folios++;
+	px->ioend.bio.len += len;
+	px->ioend.size += len;
+	st->added += (uint32_t)len;
+	if (iomapi_traced(wpc->inode->env))
+		return trace_added(wpc, px, pos, len, false);
+	return (int64_t)len;
+}
+
+IOMAP_API struct iomap_ioend *iomap_ioend_pending(struct iomap_writeback_ctx *wpc)
+{
+	return wpc->wb_ctx;
+}
+
+/* ---- walking ---- */
+
+static struct iomap_folio *walk_to(struct iomapi_ioend *px, uint32_t i, struct iomap_bvec *seg)
+{
+	const struct iomap_bio *bio = &px->ioend.bio;
+
+	if (i >= bio->nr_segs)
+		return NULL;
+	px->walk = i;
+	*seg = bio->segs[i];
+	seg->owner = iomapi_seg_folio(&bio->segs[i]);
+	return seg->owner;
+}
+
+IOMAP_API struct iomap_folio *iomap_ioend_first(struct iomap_ioend *ioend, struct iomap_bvec *seg)
+{
+	return walk_to(iomapi_ioend(ioend), 0, seg);
+}
+
+IOMAP_API struct iomap_folio *iomap_ioend_next(struct iomap_ioend *ioend, struct iomap_folio *folio,
+					       struct iomap_bvec *seg)
+{
+	struct iomapi_ioend *px = iomapi_ioend(ioend);
+	const struct iomap_bio *bio = &ioend->bio;
+	uint32_t i = px->walk;
+
+	/* Usually the walk goes on where it was; else look for the folio. */
+	if (i >= bio->nr_segs || iomapi_seg_folio(&bio->segs[i]) != folio)
+		for (i = 0; i < bio->nr_segs && iomapi_seg_folio(&bio->segs[i]) != folio; i++)
+			;
+	return walk_to(px, i + 1, seg);
+}

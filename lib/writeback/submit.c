@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * writeback/submit.c - an ioend leaves the submit hook: sent, kept, or ended with an error.
+ *
+ * Each ioend goes through send() once.  There our end_io takes the place of the client's (it is
+ * called by ours, finish.c), so that an error found here, one of the device and one of the client
+ * arrive by the same way: from the next poll.  The ioends of a killed inode end here, whoever held
+ * them (H13).
+ *
+ * Threads: any; the ioend is the caller's until send() and nobody's of ours after.
+ */
+#include "base/log.h"
+#include "base/trace.h"
+#include "block/block.h"
+#include "inode/inode.h"
+#include "writeback/writeback.h"
+
+static void bio_ended(struct iomap_bio *bio)
+{
+	struct iomapi_ioend *px = iomapi_ioend(iomap_ioend_from_bio(bio));
+
+	if (!iomapi_isolate_again(px))
+		iomapi_ioend_ended(px);
+}
+
+static int no_address(const struct iomap_ioend *ioend)
+{
+	iomapi_report(ioend->inode->env, .rule = "V4", .callback = "writeback_submit",
+		      .field = "addr", .value = ioend->bio.addr, .inode = ioend->inode,
+		      .pos = ioend->offset, .text = "an anonymous write was given no address");
+	return -EIO;
+}
+
+static void send(struct iomapi_ioend *px, int error)
+{
+	struct iomap_ioend *ioend = &px->ioend;
+	struct iomap_bio *bio = &ioend->bio;
+
+	if (iomapi_inode_killed(ioend->inode))
+		error = -ECANCELED;
+	if (!error && bio->addr == IOMAP_NULL_ADDR)
+		error = no_address(ioend);
+	iomapi_trace(ioend->inode->env, .event = IOMAP_TRACE_IOEND_SUBMIT, .inode = ioend->inode,
+		     .bdev = bio->bdev, .pos = ioend->offset, .len = ioend->size,
+		     .addr = bio->addr, .flags = ioend->flags, .id = ioend->wb_seq,
+		     .why = px->why, .result = error);
+	px->end_io = bio->end_io;
+	bio->end_io = bio_ended;
+	px->state |= IOMAPI_IOEND_SENT;
+	iomapi_add(&px->room->nr_sent, 1);
+	if (px->state & IOMAPI_IOEND_HELD) {
+		px->state &= ~(uint32_t)IOMAPI_IOEND_HELD;
+		iomapi_sub(&px->room->nr_held, 1);
+	}
+	if (error) {
+		px->state |= IOMAPI_IOEND_UNSENT;
+		bio->status = error;
+		iomapi_bio_end_later(bio);
+		return;
+	}
+	iomapi_isolate_start(px);
+	iomap_bio_submit(bio);
+}
+
+IOMAP_API int iomap_ioend_writeback_submit(struct iomap_writeback_ctx *wpc, void *wb_ctx,
+					   int error)
+{
+	struct iomap_ioend *ioend = wb_ctx;
+
+	(void)wpc;
+	if (!error && (ioend->flags & IOMAP_IOEND_ANON))
+		error = no_address(ioend);
+	send(iomapi_ioend(ioend), error);
+	return error;
+}
+
+IOMAP_API struct iomap_ioend *iomap_ioend_take(struct iomap_writeback_ctx *wpc, void *wb_ctx)
+{
+	struct iomap_ioend *ioend = wb_ctx;
+	struct iomapi_ioend *px = iomapi_ioend(ioend);
+
+	(void)wpc;
+	px->state |= IOMAPI_IOEND_HELD;
+	iomapi_add(&px->room->nr_held, 1);
+	iomap_list_init(&ioend->list);
+	return ioend;
+}
+
+IOMAP_API void iomap_ioend_submit(struct iomap_ioend *ioend, int error)
+{
+	send(iomapi_ioend(ioend), error);
+}

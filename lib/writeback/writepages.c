@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * writeback/writepages.c - walks the dirty folios of an inode.
+ *
+ * Folios come in batches by tag, in the order of the file.  For integrity (SYNC_ALL) those dirty at
+ * the call are tagged TOWRITE first and only they are visited, so that a busy writer cannot keep
+ * the walk going; it waits for earlier writeback of a folio, and goes on after an error.  Otherwise
+ * (SYNC_NONE) folios under writeback are skipped, the first error ends the walk, and so does
+ * bytes_to_write.
+ *
+ * Nothing that may block is done with a folio locked or with anything kept back: before a wait for
+ * a lock, for writeback or for a free ioend, what is pending goes to the submit hook.
+ *
+ * Threads: any number may walk one inode; each folio is written by whoever locks it first.
+ */
+#include "cache/cache.h"
+#include "inode/inode.h"
+#include "writeback/writeback.h"
+
+#define BATCH 64
+
+struct walk {
+	struct iomap_writeback_ctx *wpc;
+	uint64_t limit;		/* stop when wbc->bytes_queued is there */
+	int error;		/* the first */
+	bool sync_all, over;
+};
+
+static void note(struct walk *w, int error)
+{
+	if (!error)
+		return;
+	w->error = w->error ? w->error : error;
+	if (!w->sync_all)
+		w->over = true;
+}
+
+/* What others might wait for goes out before we do. */
+static void kick(struct walk *w)
+{
+	note(w, iomap_writeback_kick(w->wpc));
+}
+
+static bool may_wait(struct walk *w)
+{
+	if (!(w->wpc->wbc->flags & IOMAP_WB_NOWAIT))
+		return true;
+	if (w->sync_all)
+		note(w, -EAGAIN);	/* a folio that should be written is not */
+	return false;
+}
+
+static bool lock(struct walk *w, struct iomap_folio *folio)
+{
+	if (iomapi_likely(iomap_folio_trylock(folio)))
+		return true;
+	if (!may_wait(w))
+		return false;
+	kick(w);
+	iomap_folio_lock(folio);
+	return true;
+}
+
+/* Not locked: wait for the writeback that is going on.  False: this walk does not. */
+static bool wait_writeback(struct walk *w, struct iomap_folio *folio)
+{
+	int rc;
+
+	if (!may_wait(w))
+		return false;
+	kick(w);
+	rc = iomap_folio_wait_writeback(folio, IOMAP_FOREVER);
+	note(w, rc);
+	return !rc && !w->over;
+}
+
+/* Before a folio is locked: one ioend at least that is ours. */
+static bool have_ioend(struct walk *w)
+{
+	int hook_error = 0, rc;
+
+	if (iomapi_likely(iomapi_wpc(w->wpc)->reserved))
+		return true;
+	rc = iomapi_reserve(w->wpc, 1, true, &hook_error);
+	note(w, hook_error);
+	note(w, rc);
+	w->over |= rc != 0;
+	return !rc;
+}
+
+/* One folio that was tagged when we looked; whatever it has become since. */
+static void visit(struct walk *w, struct iomap_folio *folio)
+{
+	struct iomap_writeback_ctx *wpc = w->wpc;
+	bool again;
+
+	do {
+		uint32_t flags;
+		int rc = 0;
+
+		if (!have_ioend(w) || !lock(w, folio))
+			return;
+		again = false;
+		flags = iomapi_load_relaxed(&folio->flags);
+		if ((flags & IOMAP_FOLIO_DIRTY) && iomapi_folio_attached(folio)) {
+			if (flags & IOMAP_FOLIO_WRITEBACK)
+				again = w->sync_all;
+			else
+				rc = iomapi_writeback_cached(wpc, folio);
+		}
+		iomap_folio_unlock(folio);
+		if (rc > 0)
+			again = true;
+		else
+			note(w, rc);
+		if (iomapi_unlikely(wpc->ready.next != &wpc->ready))
+			note(w, iomapi_submit_ready(wpc, 0));
+	} while (again && wait_writeback(w, folio));
+}
+
+static bool enough(const struct walk *w)
+{
+	return w->over || w->wpc->wbc->bytes_queued >= w->limit;
+}
+
+/* [pos, end) in order; where it stopped. */
+static int64_t walk_range(struct walk *w, int64_t pos, int64_t end, enum iomapi_tag tag)
+{
+	struct iomap_inode *inode = w->wpc->inode;
+	struct iomap_folio *folios[BATCH];
+	unsigned nr = 1, i;
+
+	while (nr && pos < end && !enough(w)) {
+		nr = iomapi_mapping_tagged(inode, &pos, end, tag, folios, BATCH);
+		for (i = 0; i < nr && !enough(w); i++) {
+			visit(w, folios[i]);
+			iomap_folio_put(folios[i]);
+		}
+		if (i < nr)
+			pos = folios[i]->pos;
+		for (; i < nr; i++)
+			iomap_folio_put(folios[i]);
+	}
+	return pos;
+}
+
+/* From where the last pass stopped to the end, then from the start to there. */
+static void walk_cyclic(struct walk *w, int64_t start, int64_t end, enum iomapi_tag tag)
+{
+	struct iomapi_mapping *mapping = iomapi_mapping(w->wpc->inode);
+	int64_t from = iomapi_load_relaxed(&mapping->writeback_index), stop;
+
+	if (from <= start || from >= end)
+		from = start;
+	stop = walk_range(w, from, end, tag);
+	if (from > start && !enough(w))
+		stop = walk_range(w, start, from, tag);
+	__atomic_store_n(&mapping->writeback_index, stop, __ATOMIC_RELAXED);
+}
+
+static void walk_inode(struct walk *w, const struct iomap_writeback_control *wbc)
+{
+	int64_t end = wbc->range_end ? wbc->range_end : IOMAP_MAX_POS;
+
+	if (w->sync_all)
+		iomapi_mapping_tag_towrite(w->wpc->inode, wbc->range_start, end);
+	if (w->sync_all)
+		walk_range(w, wbc->range_start, end, IOMAPI_TAG_TOWRITE);
+	else if (wbc->flags & IOMAP_WB_CYCLIC)
+		walk_cyclic(w, wbc->range_start, end, IOMAPI_TAG_DIRTY);
+	else
+		walk_range(w, wbc->range_start, end, IOMAPI_TAG_DIRTY);
+}
+
+IOMAP_API int iomap_writepages(struct iomap_writeback_ctx *wpc)
+{
+	struct walk w = { .wpc = wpc, .limit = UINT64_MAX };
+	int rc = iomapi_wpc_start(wpc);
+
+	if (rc)
+		return rc;
+	if (!iomapi_mapping(wpc->inode)->cache)
+		return -EINVAL;
+	/* Whoever needs memory at once must not end up in a client's transaction. */
+	if (wpc->wbc->flags & IOMAP_WB_RECLAIM)
+		return -EIO;
+	if (iomapi_inode_killed(wpc->inode))
+		return -ESTALE;
+	w.sync_all = wpc->wbc->sync_mode == IOMAP_WB_SYNC_ALL;
+	if (!w.sync_all && wpc->wbc->bytes_to_write)
+		w.limit = wpc->wbc->bytes_queued + wpc->wbc->bytes_to_write;
+	walk_inode(&w, wpc->wbc);
+	rc = iomap_writeback_finish(wpc, 0);
+	return w.error ? w.error : rc;
+}
