@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * model_priv.h - what the files of the model share.
+ */
+#ifndef T_MODEL_PRIV_H
+#define T_MODEL_PRIV_H
+
+#include "model/model.h"
+
+#define M_LOG_BYTES	65536u		/* the journal, at the start of its device */
+
+#define m_count(counter, n) __atomic_add_fetch(&(counter), (n), __ATOMIC_RELAXED)
+
+/* model.c */
+void m_event(struct m_model *m, enum m_event event, int64_t pos, uint64_t len, int64_t arg,
+	     unsigned flags);
+int m_fault(struct m_model *m, struct m_fault *fault);	/* 0, or the error that is due */
+int m_writepages(struct iomap_inode *inode, struct iomap_writeback_control *wbc);
+int m_sync_metadata(struct iomap_inode *inode, int64_t start, int64_t end, bool datasync,
+		    bool *flushed);
+
+/* model_check.c: one request, waited for */
+int m_dev_io(struct iomap_bdev *bdev, enum iomap_bio_op op, unsigned flags, uint64_t addr,
+	     void *buf, size_t len);
+
+/* model_map.c */
+bool m_valid(struct iomap_inode *inode, const struct iomap *map);
+/* Up to nr blocks in a row: how many, at which address; 0: full. */
+unsigned m_space_alloc(struct m_model *m, unsigned nr, uint64_t *addr);
+void m_space_free(struct m_model *m, uint64_t addr, unsigned nr);
+/* Promises in either fork of [pos, end) are given back. */
+void m_unreserve(struct m_file *f, int64_t pos, int64_t end);
+/* extents held */
+void m_fill_map(struct m_file *f, const struct m_block *fork, unsigned b, unsigned stop,
+		struct iomap *map);
+unsigned m_block_nr(const struct m_model *m, int64_t pos);	/* of pos, rounded down */
+unsigned m_block_end(const struct m_model *m, int64_t end);	/* rounded up, within the file */
+void m_changed(struct m_file *f);		/* a fork did: cookie, journal */
+bool m_has_space(const struct m_block *b);	/* MAPPED or UNWRITTEN */
+
+#endif

@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_demo.c - the work of examples/iomap-demo, without its main(): what it refuses and how, that
+ * what it copied is there, and that no allocation of it can fail without a clean word.
+ *
+ * Each case has a folder of its own in /tmp, which is gone afterwards.
+ */
+#include "harness/harness.h"
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "demo.h"
+
+int demo_main(int argc, char **argv);	/* main.c is built under this name */
+
+/* ---- one run of a command, its words kept ---- */
+
+struct run {
+	struct demo demo;
+	char *out, *err;
+	size_t out_len, err_len;
+	int status;
+};
+
+static void run_start(struct run *r)
+{
+	memset(r, 0, sizeof(*r));
+	r->demo.env.struct_size = sizeof(r->demo.env);
+	r->demo.out = open_memstream(&r->out, &r->out_len);
+	r->demo.err = open_memstream(&r->err, &r->err_len);
+	ck_assert(r->demo.out && r->demo.err);
+}
+
+static void run_end(struct run *r, int status)
+{
+	r->status = status;
+	fclose(r->demo.out);
+	fclose(r->demo.err);
+}
+
+static void run_free(struct run *r)
+{
+	free(r->out);
+	free(r->err);
+}
+
+static unsigned nr_lines(const char *text)
+{
+	unsigned nr = 0;
+
+	for (; *text; text++)
+		nr += *text == '\n';
+	return nr;
+}
+
+static void copy(struct run *r, const struct copy_opts *opts)
+{
+	run_start(r);
+	run_end(r, demo_copy(&r->demo, opts));
+}
+
+/* Status 1, one line, and the line names what is wrong. */
+static void copy_refuses(const struct copy_opts *opts, const char *names)
+{
+	struct run r;
+
+	copy(&r, opts);
+	ck_assert_int_eq(r.status, 1);
+	ck_assert_msg(nr_lines(r.err) == 1, "not one line: %s", r.err);
+	ck_assert_msg(strstr(r.err, names) != NULL, "'%s' is not in: %s", names, r.err);
+	ck_assert(!strstr(r.out, "copy: ok"));
+	run_free(&r);
+}
+
+/* ---- files ---- */
+
+struct place {
+	char dir[64], source[96], image[96], device[128];
+};
+
+static void place_start(struct place *p, size_t bytes)
+{
+	uint64_t random = bytes;
+	FILE *f;
+
+	strcpy(p->dir, "/tmp/iomap-test-demo-XXXXXX");
+	ck_assert(mkdtemp(p->dir));
+	snprintf(p->source, sizeof(p->source), "%s/source", p->dir);
+	snprintf(p->image, sizeof(p->image), "%s/image", p->dir);
+	snprintf(p->device, sizeof(p->device), "file:%s", p->image);
+	f = fopen(p->source, "w");
+	ck_assert(f);
+	for (size_t i = 0; i < bytes; i++)
+		fputc((int)(t_rand(&random) & 0xff), f);
+	ck_assert_int_eq(fclose(f), 0);
+}
+
+static void place_end(struct place *p)
+{
+	unlink(p->source);
+	unlink(p->image);
+	ck_assert_int_eq(rmdir(p->dir), 0);
+}
+
+static bool same_files(const char *a, const char *b)
+{
+	FILE *fa = fopen(a, "r"), *fb = fopen(b, "r");
+	int ca, cb;
+
+	ck_assert(fa && fb);
+	do {
+		ca = getc(fa);
+		cb = getc(fb);
+	} while (ca == cb && ca != EOF);
+	fclose(fa);
+	fclose(fb);
+	return ca == cb;
+}
+
+/* ---- what works ---- */
+
+static void copies(bool random, bool scattered, size_t bytes)
+{
+	struct place p;
+	struct run r;
+
+	place_start(&p, bytes);
+	copy(&r, &(struct copy_opts){ .source = p.source, .device = p.device, .random = random,
+				      .scattered = scattered });
+	ck_assert_msg(r.status == 0, "%s", r.err);
+	ck_assert(strstr(r.out, "copy: ok bytes="));
+	ck_assert(scattered || same_files(p.source, p.image));
+	run_free(&r);
+	place_end(&p);
+}
+
+CASE(copy_flat_gives_an_image_that_equals_the_source, "", "Layout flat, every order and odd sizes")
+{
+	copies(false, false, 1234567);
+	copies(true, false, 1234567);
+	copies(false, false, 65536);
+	copies(true, false, 1);
+	copies(false, false, 0);
+}
+
+CASE(copy_scattered_reads_back_what_it_wrote, "", "Extents dealt over the device, every order")
+{
+	copies(false, true, 1500000);
+	copies(true, true, 1500000);
+	copies(true, true, 1048576);
+}
+
+CASE(copy_replaces_a_longer_image, "", "What stood in an image file before is gone, like with cp")
+{
+	struct copy_opts opts;
+	struct place p;
+	struct run r;
+
+	place_start(&p, 300000);
+	opts = (struct copy_opts){ .source = p.source, .device = p.device };
+	copy(&r, &opts);
+	ck_assert_int_eq(r.status, 0);
+	run_free(&r);
+	ck_assert_int_eq(truncate(p.source, 5000), 0);
+	copy(&r, &opts);
+	ck_assert_int_eq(r.status, 0);
+	ck_assert(same_files(p.source, p.image));
+	run_free(&r);
+	place_end(&p);
+}
+
+CASE(copy_to_null_says_that_it_only_counts, "", "null: keeps nothing, so nothing is compared")
+{
+	struct place p;
+	struct run r;
+
+	place_start(&p, 200000);
+	copy(&r, &(struct copy_opts){ .source = p.source, .device = "null:" });
+	ck_assert_int_eq(r.status, 0);
+	ck_assert(strstr(r.out, "only counts"));
+	run_free(&r);
+	place_end(&p);
+}
+
+static void merge(struct run *r, const struct merge_opts *opts)
+{
+	run_start(r);
+	run_end(r, demo_merge(&r->demo, opts));
+	ck_assert_msg(r->status == 0, "%s", r->err);
+}
+
+CASE(merge_shows_the_same_every_time, "", "A seed gives the same bytes twice, another seed others")
+{
+	struct run a, b, c;
+
+	merge(&a, &(struct merge_opts){ .seed = 5, .why = -1 });
+	merge(&b, &(struct merge_opts){ .seed = 5, .why = -1 });
+	merge(&c, &(struct merge_opts){ .seed = 6, .why = -1 });
+	ck_assert_str_eq(a.out, b.out);
+	ck_assert_str_ne(a.out, c.out);
+	run_free(&a);
+	run_free(&b);
+	run_free(&c);
+}
+
+/* A dirty page is told about up to its end; the digest does not depend on how it is shown. */
+CASE(merge_tells_the_journey_of_every_page, "", "--why of each page, --json and the drawing agree")
+{
+	struct run drawn, r;
+	char *digest;
+
+	merge(&drawn, &(struct merge_opts){ .seed = MERGE_SEED, .why = -1 });
+	digest = strstr(drawn.out, "digest=");
+	ck_assert(digest);
+	for (int64_t page = 0; page < MERGE_PAGES; page++) {
+		merge(&r, &(struct merge_opts){ .seed = MERGE_SEED, .why = page });
+		ck_assert(strstr(r.out, digest));
+		ck_assert(strstr(r.out, " end ") || strstr(r.out, " clean "));
+		run_free(&r);
+	}
+	merge(&r, &(struct merge_opts){ .seed = MERGE_SEED, .why = -1, .json = true });
+	ck_assert(strstr(r.err, digest));
+	ck_assert_int_eq(r.out[0], '{');
+	run_free(&r);
+	run_free(&drawn);
+}
+
+/* ---- what is refused ---- */
+
+CASE(copy_names_a_source_that_cannot_be_read, "", "Missing, a folder, a device: one line each")
+{
+	struct place p;
+
+	place_start(&p, 1);
+	copy_refuses(&(struct copy_opts){ .source = "/nonexistent/x", .device = "null:" },
+		     "/nonexistent/x");
+	copy_refuses(&(struct copy_opts){ .source = p.dir, .device = "null:" }, "directory");
+	copy_refuses(&(struct copy_opts){ .source = "/dev/null", .device = "null:" },
+		     "not a regular file");
+	ck_assert_int_eq(chmod(p.source, 0), 0);
+	if (!getuid())			/* who may read everything */
+		ck_assert_int_eq(seteuid(65534), 0);
+	copy_refuses(&(struct copy_opts){ .source = p.source, .device = "null:" },
+		     "Permission denied");
+	ck_assert_int_eq(seteuid(getuid()), 0);
+	place_end(&p);
+}
+
+CASE(copy_names_a_device_that_does_not_do, "", "No scheme, an unknown one, no path, a folder")
+{
+	struct place p;
+	char device[160];
+
+	place_start(&p, 1);
+	copy_refuses(&(struct copy_opts){ .source = p.source, .device = "image" }, "'image'");
+	copy_refuses(&(struct copy_opts){ .source = p.source, .device = "" }, "device ''");
+	copy_refuses(&(struct copy_opts){ .source = p.source, .device = "tape:x" }, "tape:x");
+	copy_refuses(&(struct copy_opts){ .source = p.source, .device = "file:" }, "no path");
+	copy_refuses(&(struct copy_opts){ .source = p.source, .device = "file:/nonexistent/x" },
+		     "/nonexistent/x");
+	copy_refuses(&(struct copy_opts){ .source = p.source, .device = "file:/dev/null" },
+		     "/dev/null");
+	snprintf(device, sizeof(device), "file:%s", p.dir);
+	copy_refuses(&(struct copy_opts){ .source = p.source, .device = device }, "directory");
+	snprintf(device, sizeof(device), "file:%s", p.source);
+	copy_refuses(&(struct copy_opts){ .source = p.source, .device = device }, "same file");
+	place_end(&p);
+}
+
+CASE(copy_names_a_device_that_is_too_small, "", "Refused before anything is written")
+{
+	struct place p;
+	char device[160];
+
+	place_start(&p, 100000);
+	copy_refuses(&(struct copy_opts){ .source = p.source, .device = "null:65536" },
+		     "too small");
+	snprintf(device, sizeof(device), "%s,create,size=65536", p.device);
+	copy_refuses(&(struct copy_opts){ .source = p.source, .device = device }, "too small");
+	place_end(&p);
+}
+
+CASE(copy_on_a_full_disk_fails_once_and_leaves_nothing, "", "One line, and the image is gone")
+{
+	const struct rlimit limit = { 1 << 20, 1 << 20 };
+	struct place p;
+
+	place_start(&p, 3 << 20);
+	signal(SIGXFSZ, SIG_IGN);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);	/* of this case's process only */
+	copy_refuses(&(struct copy_opts){ .source = p.source, .device = p.device }, p.image);
+	ck_assert_int_ne(access(p.image, F_OK), 0);
+	place_end(&p);
+}
+
+CASE(block_devices_are_refused_unless_named_twice, "", "--destroy must repeat the very name")
+{
+	char path[128], device[160];
+	struct place p;
+	struct run r;
+
+	place_start(&p, 1);
+	snprintf(path, sizeof(path), "%s/disk", p.dir);
+	/* a loop device that is never opened; only root can make a node for it */
+	if (mknod(path, S_IFBLK | 0600, makedev(7, 255))) {
+		place_end(&p);
+		t_skip("needs root to make a device node");
+	}
+	snprintf(device, sizeof(device), "file:%s", path);
+	copy_refuses(&(struct copy_opts){ .source = p.source, .device = device }, "--destroy");
+	copy_refuses(&(struct copy_opts){ .source = p.source, .device = device,
+					  .destroy = "/dev/sdz" }, "--destroy");
+	run_start(&r);
+	run_end(&r, demo_roundtrip(&r.demo, &(struct roundtrip_opts){ .device = device }));
+	ck_assert_int_eq(r.status, 1);
+	ck_assert(strstr(r.err, "refused"));
+	run_free(&r);
+	unlink(path);
+	place_end(&p);
+}
+
+CASE(roundtrip_keeps_its_hands_off_a_file_that_is_there, "", "Its bytes are the same afterwards")
+{
+	struct place p;
+	struct run r;
+
+	place_start(&p, 100000);
+	snprintf(p.device, sizeof(p.device), "file:%s", p.source);
+	run_start(&r);
+	run_end(&r, demo_roundtrip(&r.demo, &(struct roundtrip_opts){ .device = p.device }));
+	ck_assert_int_eq(r.status, 1);
+	ck_assert(strstr(r.err, "refused"));
+	run_free(&r);
+	run_start(&r);
+	run_end(&r, demo_roundtrip(&r.demo, &(struct roundtrip_opts){ .device = NULL }));
+	ck_assert_msg(r.status == 0, "%s", r.err);
+	run_free(&r);
+	place_end(&p);
+}
+
+/* ---- the command line ---- */
+
+static int run_main(const char *a, const char *b, const char *c, const char *d)
+{
+	char words[4][64] = { "", "", "", "" };
+	char *argv[6] = { "iomap-demo", words[0], words[1], words[2], words[3], NULL };
+	const char *given[4] = { a, b, c, d };
+	int argc = 1;
+
+	for (; argc <= 4 && given[argc - 1]; argc++)
+		strcpy(words[argc - 1], given[argc - 1]);
+	argv[argc] = NULL;
+	optind = 0;
+	return demo_main(argc, argv);
+}
+
+CASE(a_wrong_command_line_is_status_2, "", "Unknown commands, options, values; help is 0")
+{
+	ck_assert_int_eq(run_main(NULL, NULL, NULL, NULL), 2);
+	ck_assert_int_eq(run_main("mrege", NULL, NULL, NULL), 2);
+	ck_assert_int_eq(run_main("--verbose", NULL, NULL, NULL), 2);
+	ck_assert_int_eq(run_main("merge", "--loud", NULL, NULL), 2);
+	ck_assert_int_eq(run_main("merge", "-x", NULL, NULL), 2);
+	ck_assert_int_eq(run_main("merge", "--seed", NULL, NULL), 2);
+	ck_assert_int_eq(run_main("merge", "--seed", "seven", NULL), 2);
+	ck_assert_int_eq(run_main("merge", "--why", "96", NULL), 2);
+	ck_assert_int_eq(run_main("merge", "--why", "-1", NULL), 2);
+	ck_assert_int_eq(run_main("merge", "extra", NULL, NULL), 2);
+	ck_assert_int_eq(run_main("copy", "/etc/passwd", NULL, NULL), 2);
+	ck_assert_int_eq(run_main("copy", "--device", "null:", NULL), 2);
+	ck_assert_int_eq(run_main("copy", "/etc/passwd", "--order", "upwards"), 2);
+	ck_assert_int_eq(run_main("copy", "/etc/passwd", "--layout", "round"), 2);
+	ck_assert_int_eq(run_main("roundtrip", "null:", "null:", NULL), 2);
+	ck_assert_int_eq(run_main("merge", "--help", NULL, NULL), 0);
+}
+
+/* ---- allocation failure at every ordinal ---- */
+
+struct counter {
+	uint64_t nr, live, fail_at;
+};
+
+static void *count_alloc(void *arg, size_t size, size_t align)
+{
+	struct counter *c = arg;
+	void *mem = NULL;
+
+	if (++c->nr == c->fail_at || posix_memalign(&mem, align < 8 ? 8 : align, size))
+		return NULL;
+	c->live++;
+	return mem;
+}
+
+static void count_dealloc(void *arg, void *mem, size_t size)
+{
+	struct counter *c = arg;
+
+	(void)size;
+	c->live -= mem != NULL;
+	free(mem);
+}
+
+/* Each allocation fails in turn: either the work is done without it, or one line says why not, and
+ * in both cases nothing is left. */
+static void sweep(int (*work)(struct demo *d, const struct place *p), const struct place *p)
+{
+	struct counter c = { .nr = 0 };
+	unsigned nr_failed = 0;
+
+	do {
+		struct run r;
+
+		c = (struct counter){ .fail_at = c.fail_at + 1 };
+		run_start(&r);
+		r.demo.env.alloc = count_alloc;
+		r.demo.env.dealloc = count_dealloc;
+		r.demo.env.alloc_arg = &c;
+		run_end(&r, work(&r.demo, p));
+		ck_assert_uint_eq(c.live, 0);
+		ck_assert_msg(nr_lines(r.err) == (r.status ? 1 : 0), "allocation %u: %s",
+			      (unsigned)c.fail_at, r.err);
+		ck_assert(!r.status || strstr(r.err, "Cannot allocate memory"));
+		nr_failed += r.status != 0;
+		if (c.nr < c.fail_at)
+			ck_assert_int_eq(r.status, 0);
+		run_free(&r);
+	} while (c.nr >= c.fail_at);
+	ck_assert_uint_gt(nr_failed, 10);
+}
+
+static int merge_work(struct demo *d, const struct place *p)
+{
+	(void)p;
+	return demo_merge(d, &(struct merge_opts){ .seed = MERGE_SEED, .why = -1 });
+}
+
+static int copy_work(struct demo *d, const struct place *p)
+{
+	return demo_copy(d, &(struct copy_opts){ .source = p->source, .device = p->device,
+						 .random = true, .scattered = true });
+}
+
+static int roundtrip_work(struct demo *d, const struct place *p)
+{
+	(void)p;
+	return demo_roundtrip(d, &(struct roundtrip_opts){ .device = "null:" });
+}
+
+CASE_TIMEOUT(every_allocation_of_merge_may_fail, "", "One clean line or none needed", 60)
+{
+	sweep(merge_work, NULL);
+}
+
+CASE_TIMEOUT(every_allocation_of_copy_may_fail, "", "One clean line or none needed", 60)
+{
+	struct place p;
+
+	place_start(&p, 600000);
+	sweep(copy_work, &p);
+	place_end(&p);
+}
+
+CASE_TIMEOUT(every_allocation_of_roundtrip_may_fail, "", "One clean line or none needed", 60)
+{
+	sweep(roundtrip_work, NULL);
+}
+
+MAIN()

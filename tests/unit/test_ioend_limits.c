@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How large an ioend may become: bytes, folios, segments, and where it is cut.
+ */
+#include <iomap/trace.h>
+
+#include "model/flat.h"
+
+#define BLOCK 4096
+
+/* Single-block folios, all of n blocks dirty. */
+static struct flat *dirty_blocks(const struct flat_opts *opts, unsigned n)
+{
+	struct flat *f = flat_new(opts);
+
+	for (unsigned i = 0; i < n; i++)
+		flat_dirty(f, (int64_t)i * BLOCK, BLOCK, 'a');
+	return f;
+}
+
+static void write_all(struct flat *f, int expected)
+{
+	ck_assert_int_eq(flat_write(f, IOMAP_WB_SYNC_ALL), expected);
+	flat_settle(f);
+}
+
+/* The why of the nth ioend that was submitted. */
+static enum iomap_trace_why why_of(struct flat *f, unsigned n)
+{
+	for (unsigned i = 0; i < f->t.nr_trace; i++)
+		if (f->t.trace[i].event == IOMAP_TRACE_IOEND_SUBMIT && !n--)
+			return f->t.trace[i].why;
+	ck_abort_msg("no such ioend");
+	return IOMAP_WHY_FIRST;
+}
+
+CASE(four_mebibytes_by_default, "I97 I98", "An ioend takes 4 MiB, checked before the append")
+{
+	struct flat *f = flat_new(&(struct flat_opts){ .trace = true, .cache_bytes = 16 << 20 });
+
+	flat_dirty(f, 0, (4 << 20) + BLOCK, 'a');
+	write_all(f, 0);
+	ck_assert_uint_eq(f->nr_submits, 2);
+	ck_assert_uint_eq(f->submits[0].size, 4 << 20);
+	ck_assert_uint_eq(f->submits[1].size, BLOCK);
+	ck_assert_uint_eq(why_of(f, 1), IOMAP_WHY_SIZE);
+	flat_delete(&f);
+}
+
+CASE(a_range_is_cut_at_the_limit, "I97 I98",
+     "A folio that does not fit whole is cut between blocks")
+{
+	struct flat *f = flat_new(&(struct flat_opts){ .max_folio = 65536 });
+
+	f->wbc.max_ioend_bytes = 5 * BLOCK + 17;
+	flat_dirty(f, 0, 65536, 'a');
+	write_all(f, 0);
+	ck_assert_uint_eq(f->nr_submits, 4);
+	for (unsigned i = 0; i < 4; i++)
+		ck_assert_uint_eq(f->submits[i].size, i < 3 ? 5 * BLOCK : BLOCK);
+	ck_assert_uint_eq(flat_flags(f, 0) & IOMAP_FOLIO_WRITEBACK, 0);
+	flat_delete(&f);
+}
+
+CASE(never_less_than_a_block, "I97", "A limit below the block still moves block by block")
+{
+	struct flat *f = dirty_blocks(NULL, 3);
+
+	f->wbc.max_ioend_bytes = 1;
+	write_all(f, 0);
+	ck_assert_uint_eq(f->nr_submits, 3);
+	flat_delete(&f);
+}
+
+CASE(cuts_respect_grain_and_atomic_chunks, "I97", "Neither a grain nor an atomic chunk is cut")
+{
+	struct flat *f = flat_new(&(struct flat_opts){
+		.dev = "mem:flat,size=64m,atomic=65536", .max_folio = 65536,
+	});
+
+	f->wbc.max_ioend_bytes = 20000;
+	f->wbc.grain = 16384;
+	flat_dirty(f, 0, 65536, 'a');
+	write_all(f, 0);
+	ck_assert_uint_eq(f->nr_submits, 4);
+	ck_assert_uint_eq(f->submits[3].size, 16384);
+	flat_forget(f);
+	f->wbc.grain = 0;
+	f->wbc.atomic_bytes = 32768;
+	f->wbc.max_ioend_bytes = 40000;
+	flat_dirty(f, 0, 65536, 'b');
+	write_all(f, 0);
+	ck_assert_uint_eq(f->nr_submits, 2);
+	ck_assert_uint_eq(f->submits[0].size, 32768);
+	f->wbc.atomic_bytes = 12288;
+	flat_dirty(f, 0, 65536, 'b');
+	ck_assert_int_eq(flat_write(f, IOMAP_WB_SYNC_ALL), -EINVAL);
+	f->wbc.atomic_bytes = 8192;
+	f->wbc.grain = 12288;
+	ck_assert_int_eq(flat_write(f, IOMAP_WB_SYNC_ALL), -EINVAL);
+	flat_delete(&f);
+}
+
+/* A cached file whose memory is not adjacent: every other page belongs to another file. */
+static void dirty_scattered(struct flat *f, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		flat_dirty(f, (int64_t)(n - 1 - i) * BLOCK, BLOCK, 'a');
+}
+
+CASE(segments_of_the_device, "I98",
+     "Runs of memory count against the device's segments, ranges do not")
+{
+	struct flat *f = flat_new(&(struct flat_opts){ .dev = "mem:flat,size=64m,segs=4" });
+
+	/* one after the other, as the arena gives them out: one run */
+	for (int64_t i = 0; i < 16; i++)
+		flat_dirty(f, i * BLOCK, BLOCK, 'a');
+	write_all(f, 0);
+	ck_assert_uint_eq(f->nr_submits, 1);
+	ck_assert_uint_eq(f->submits[0].nr_segs, 16);
+	flat_delete(&f);
+	f = flat_new(&(struct flat_opts){ .dev = "mem:flat,size=64m,segs=4", .trace = true });
+	dirty_scattered(f, 16);
+	write_all(f, 0);
+	ck_assert_uint_eq(f->nr_submits, 4);
+	ck_assert_uint_eq(why_of(f, 1), IOMAP_WHY_SIZE);
+	flat_delete(&f);
+}
+
+CASE(ranges_of_the_environment, "I98", "nr_segs of the environment bounds the ranges of an ioend")
+{
+	struct flat *f = dirty_blocks(&(struct flat_opts){ .env.nr_segs = 16 }, 40);
+
+	write_all(f, 0);
+	ck_assert_uint_eq(f->nr_submits, 3);
+	ck_assert_uint_eq(f->submits[0].nr_segs, 16);
+	flat_delete(&f);
+}
+
+CASE(never_more_than_4096_folios, "I98 R13", "Small blocks, a large limit: 4096 folios at most")
+{
+	struct flat *f = flat_new(&(struct flat_opts){
+		.frames = 4200, .frame_size = 512, .block_bits = 9, .env.nr_segs = 4096,
+		.dev = "mem:flat,size=64m,segs=8192",
+	});
+	struct iomap_writeback_ctx wpc;
+
+	f->wbc.max_ioend_bytes = 16 << 20;
+	flat_wpc(f, &wpc);
+	for (unsigned i = 0; i < 4200; i++) {
+		ck_assert_int_eq(iomap_writeback_reserve(&wpc, 1), 0);
+		ck_assert_int_eq(flat_frame(f, &wpc, i), 0);
+	}
+	ck_assert_int_eq(iomap_writeback_finish(&wpc, 0), 0);
+	flat_settle(f);
+	ck_assert_uint_eq(f->nr_submits, 2);
+	ck_assert_uint_eq(f->submits[0].nr_folios, 4096);
+	ck_assert_uint_eq(f->submits[1].nr_folios, 104);
+	flat_delete(&f);
+}
+
+static void with_integrity(struct flat *f, int64_t pos, uint64_t len, struct iomap *map)
+{
+	(void)pos, (void)len;
+	*map = (struct iomap){
+		.type = IOMAP_MAPPED, .bdev = f->bdev, .length = 48 << 20,
+		.flags = IOMAP_F_INTEGRITY,
+	};
+}
+
+CASE(integrity_limits_the_size, "I97", "With protection information an ioend is one device request")
+{
+	struct flat *f = flat_new(&(struct flat_opts){ .dev = "mem:flat,size=64m,max=65536" });
+
+	flat_dirty(f, 0, 4 * 65536, 'a');
+	write_all(f, 0);
+	ck_assert_uint_eq(f->nr_submits, 1);
+	flat_forget(f);
+	f->map = with_integrity;
+	flat_dirty(f, 0, 4 * 65536, 'b');
+	write_all(f, 0);
+	ck_assert_uint_eq(f->nr_submits, 4);
+	for (unsigned i = 0; i < 4; i++)
+		ck_assert_uint_eq(f->submits[i].size, 65536);
+	flat_delete(&f);
+}
+
+MAIN()

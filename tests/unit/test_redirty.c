@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_redirty.c - folios whose writeback failed: they stay, and a second try really writes them.
+ */
+#include "unit/read_table.h"
+
+static uint64_t failed_bytes(struct table *s)
+{
+	struct iomap_cache_stats stats = { .struct_size = sizeof(stats) };
+
+	iomap_cache_stats(s->m->cache, &stats);
+	return stats.failed;
+}
+
+/* A file in the cache that the device refused; its handle has heard of it. */
+static void fail_file(struct table *s, size_t len)
+{
+	ck_assert_int_eq(m_fill(s->f, 0, len, 1), len);
+	t_mem_fail(s->dev, IOMAP_BIO_WRITE, 1, 1, -EIO, UINT64_MAX);
+	ck_assert_int_eq(m_sync(s->f), -EIO);
+	ck_assert_uint_ge(failed_bytes(s), len);	/* all of it is one ioend */
+	t_mem_log_reset(s->dev);
+}
+
+static int64_t redirty(struct table *s, int64_t start, int64_t end)
+{
+	return iomap_mapping_redirty_failed(&s->f->inode, start, end, &s->m->ops, NULL);
+}
+
+static unsigned nr_writes(struct table *s)
+{
+	const struct t_mem_req *log;
+	unsigned nr, found = 0;
+
+	log = t_mem_log(s->dev, &nr);
+	for (unsigned i = 0; i < nr; i++)
+		found += log[i].op == IOMAP_BIO_WRITE && log[i].addr >= 65536;
+	return found;
+}
+
+CASE(failed_folios_stay, "H8 R36",
+     "Neither reclaim nor invalidation drops them, and they are read from memory")
+{
+	struct table s;
+
+	start(&s, &(struct m_opts){ .delalloc = true, .unwritten = true });
+	fail_file(&s, 4 * FOLIO);
+	ck_assert_uint_eq(failed_bytes(&s), 4 * FOLIO);
+	ck_assert_uint_eq(iomap_cache_reclaim(s.m->cache, 64 << 20), 0);
+	ck_assert_int_eq(m_drop_cache(s.f), -EBUSY);
+	ck_assert(m_content_ok(s.f));
+	ck_assert_int_eq(m_sync(s.f), 0);	/* the error was seen; nothing is dirty */
+	ck_assert_uint_eq(nr_writes(&s), 0);
+	stop(&s);
+}
+
+CASE(second_try_writes_the_bytes, "H8 O19",
+     "Redirty reserves, the next sync writes, and the device has every byte")
+{
+	for (unsigned i = 0; i < 8; i++) {
+		struct table s;
+
+		start(&s, &(struct m_opts){ .delalloc = i & 1, .unwritten = i & 2, .anon = i & 4 });
+		fail_file(&s, 4 * FOLIO + 100);
+		ck_assert_int_gt(redirty(&s, 0, IOMAP_MAX_POS), 4 * FOLIO);
+		ck_assert_uint_eq(failed_bytes(&s), 0);
+		ck_assert_int_eq(m_sync(s.f), 0);
+		ck_assert_uint_gt(nr_writes(&s), 0);
+		ck_assert(m_device_equals_model(s.f));
+		ck_assert_int_eq(m_drop_cache(s.f), 0);
+		ck_assert(m_content_ok(s.f));
+		ck_assert(m_balanced(s.m));
+		ck_assert_int_eq(redirty(&s, 0, IOMAP_MAX_POS), 0);
+		stop(&s);
+	}
+}
+
+CASE(second_try_reserves_again, "H8 I90",
+     "Space promised for what failed was given back: begin is asked, and may refuse")
+{
+	struct table s;
+
+	start(&s, &(struct m_opts){ .delalloc = true });
+	ck_assert_int_eq(m_fill(s.f, 0, 4 * FOLIO, 1), 4 * FOLIO);
+	s.m->fail_map = (struct m_fault){ .nth = 1, .count = 100, .error = -EIO };
+	ck_assert_int_eq(m_sync(s.f), -EIO);
+	ck_assert_int_eq(s.m->nr_reserved, 0);
+	s.m->fail_map.nth = 0;
+	m_log_start(s.m);
+	s.m->fail_begin = (struct m_fault){ .nth = 3, .error = -ENOSPC };
+	ck_assert_int_eq(redirty(&s, 0, IOMAP_MAX_POS), -ENOSPC);
+	ck_assert_int_eq(s.m->nr_reserved, 2 * FOLIO / BLOCK);
+	ck_assert_uint_eq(s.m->log[0].flags, IOMAP_WRITE);
+	ck_assert_uint_eq(failed_bytes(&s), 2 * FOLIO);		/* those that were not reached */
+	ck_assert_int_eq(redirty(&s, 0, IOMAP_MAX_POS), 2 * FOLIO);
+	ck_assert_int_eq(m_sync(s.f), 0);
+	ck_assert(m_device_equals_model(s.f));
+	ck_assert(m_balanced(s.m));
+	stop(&s);
+}
+
+CASE(range_limits_the_second_try, "H8", "Only folios of the range are tried again")
+{
+	struct table s;
+
+	start(&s, &(struct m_opts){ .delalloc = true });
+	fail_file(&s, 4 * FOLIO);
+	ck_assert_int_eq(redirty(&s, FOLIO, 2 * FOLIO), FOLIO);
+	ck_assert_uint_eq(failed_bytes(&s), 3 * FOLIO);
+	ck_assert_int_eq(redirty(&s, -1, FOLIO), -EINVAL);
+	ck_assert_int_eq(redirty(&s, 2, 1), -EINVAL);
+	ck_assert_int_eq(redirty(&s, 0, IOMAP_MAX_POS), 3 * FOLIO);
+	ck_assert_int_eq(m_sync(s.f), 0);
+	ck_assert(m_device_equals_model(s.f));
+	stop(&s);
+}
+
+CASE(missing_blocks_are_not_invented, "H8",
+     "Blocks of a failed folio that have no content are not written")
+{
+	const struct t_mem_req *log;
+	struct table s;
+	uint64_t bytes = 0;
+	unsigned nr;
+
+	start(&s, NULL);
+	make_file(&s, FOLIO);
+	ck_assert_int_eq(m_fill(s.f, BLOCK, BLOCK, 2), BLOCK);	/* of four blocks one is there */
+	t_mem_fail(s.dev, IOMAP_BIO_WRITE, 1, 1, -EIO, UINT64_MAX);
+	ck_assert_int_eq(m_sync(s.f), -EIO);
+	ck_assert_int_eq(redirty(&s, 0, IOMAP_MAX_POS), BLOCK);
+	t_mem_log_reset(s.dev);
+	ck_assert_int_eq(m_sync(s.f), 0);
+	log = t_mem_log(s.dev, &nr);
+	for (unsigned i = 0; i < nr; i++)
+		bytes += log[i].op == IOMAP_BIO_WRITE && log[i].addr >= 65536 ? log[i].len : 0;
+	ck_assert_uint_eq(bytes, BLOCK);
+	ck_assert(m_device_equals_model(s.f));
+	ck_assert(m_content_ok(s.f));
+	stop(&s);
+}
+
+CASE(failing_again_is_failed_again, "H8 O11",
+     "A second try that fails is reported anew and may be tried a third time")
+{
+	struct table s;
+
+	start(&s, &(struct m_opts){ .delalloc = true, .unwritten = true });
+	fail_file(&s, 2 * FOLIO);
+	ck_assert_int_eq(redirty(&s, 0, IOMAP_MAX_POS), 2 * FOLIO);
+	t_mem_fail(s.dev, IOMAP_BIO_WRITE, 1, 1, -EIO, UINT64_MAX);
+	ck_assert_int_eq(m_sync(s.f), -EIO);
+	ck_assert_int_eq(redirty(&s, 0, IOMAP_MAX_POS), 2 * FOLIO);
+	ck_assert_int_eq(m_sync(s.f), 0);
+	ck_assert(m_device_equals_model(s.f));
+	stop(&s);
+}
+
+CASE(forgetting_is_the_users_word, "H8",
+     "forget_failed drops the folios; what is read then is what the device has")
+{
+	struct table s;
+
+	start(&s, NULL);
+	make_file(&s, 2 * FOLIO);
+	memcpy(s.f->ref + M_MAX_FILE / 2, s.f->ref, 2 * FOLIO);
+	fail_file(&s, 2 * FOLIO);
+	memcpy(s.f->ref, s.f->ref + M_MAX_FILE / 2, 2 * FOLIO);
+	ck_assert_int_eq(iomap_mapping_forget_failed(&s.f->inode, 0, IOMAP_MAX_POS), 2 * FOLIO);
+	ck_assert_uint_eq(failed_bytes(&s), 0);
+	ck_assert(m_content_ok(s.f));
+	stop(&s);
+}
+
+MAIN()
