@@ -45,6 +45,17 @@ static struct blocks touched(const struct iomap_folio *folio, size_t off, size_t
 	return (struct blocks){ (unsigned)(off >> bits), (unsigned)((off + len - 1) >> bits) + 1 };
 }
 
+/* A look without a lock; it may change at once. */
+static bool has_state(const struct iomap_folio *folio)
+{
+	return __atomic_load_n(&folio->state, __ATOMIC_RELAXED);
+}
+
+static void set_state(struct iomap_folio *folio, void *state)
+{
+	__atomic_store_n(&folio->state, state, __ATOMIC_RELAXED);
+}
+
 static uint64_t *uptodate_bits(const struct iomap_folio *folio)
 {
 	return folio->state;
@@ -93,7 +104,7 @@ static void attach_locked(struct iomap_folio *folio)
 	unsigned nr = nr_blocks(folio);
 	uint32_t flags = iomapi_load(&folio->flags);
 
-	folio->state = cache->bits + 2 * page;
+	set_state(folio, cache->bits + 2 * page);
 	memset(folio->state, 0, 2 * IOMAPI_BITMAP_WORDS(nr) * sizeof(uint64_t));
 	if (flags & IOMAP_FOLIO_UPTODATE)
 		iomapi_bits_set(uptodate_bits(folio), 0, nr);
@@ -119,7 +130,7 @@ bool iomapi_folio_state_free(struct iomap_folio *folio)
 	idle = !(iomapi_load(&folio->flags) & (IOMAP_FOLIO_DIRTY | IOMAP_FOLIO_WRITEBACK)) &&
 	       !iomapi_load(&folio->write_pending) && !iomapi_cached(folio)->read_pending;
 	if (idle)
-		folio->state = NULL;
+		set_state(folio, NULL);
 	state_unlock(folio);
 	return idle;
 }
@@ -191,10 +202,12 @@ static bool range_uptodate(const struct iomap_folio *folio, size_t off, size_t l
 	struct blocks b = touched(folio, off, len);
 	bool all;
 
-	if (!folio->state)
+	if (!has_state(folio))
 		return iomapi_load(&folio->flags) & IOMAP_FOLIO_UPTODATE;
 	state_lock_const(folio);
-	all = iomapi_bits_all(uptodate_bits(folio), b.first, b.end - b.first);
+	/* a reader has no folio lock: whoever drops the folio may have taken the state away */
+	all = folio->state ? iomapi_bits_all(uptodate_bits(folio), b.first, b.end - b.first)
+			   : (iomapi_load(&folio->flags) & IOMAP_FOLIO_UPTODATE) != 0;
 	state_unlock_const(folio);
 	return all;
 }
@@ -207,7 +220,7 @@ bool iomapi_folio_block_uptodate(const struct iomap_folio *folio, size_t off)
 IOMAP_API bool iomap_folio_is_partially_uptodate(const struct iomap_folio *folio, size_t off,
 						 size_t len)
 {
-	if (!folio->state || off >= folio->size || !len)
+	if (!has_state(folio) || off >= folio->size || !len)
 		return false;
 	return range_uptodate(folio, off, iomapi_min(len, folio->size - off));
 }
