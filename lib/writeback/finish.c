@@ -65,8 +65,8 @@ static void finish_frames(struct iomapi_ioend *px, const struct iomap_bvec *segs
 			  int error)
 {
 	struct iomap_inode *inode = px->ioend.inode;
-	/* pieces tell which ranges failed; the client's word is about all of them */
-	bool by_piece = error && (px->state & IOMAPI_IOEND_PIECES) && error == px->ioend.error;
+	/* pieces tell which ranges failed; the client's word, about all, has cleared PIECES */
+	bool by_piece = error && (px->state & IOMAPI_IOEND_PIECES);
 
 	for (uint32_t i = 0; i < nr; i++) {
 		int mine = by_piece && !iomapi_seg_failed(&segs[i]) ? 0 : error;
@@ -148,6 +148,13 @@ static void finish_one(struct iomap_ioend *ioend, int error)
 		complete(iomapi_ioend(ioend));
 }
 
+/* An error of the client's own: of all ranges, whatever the device said of its pieces. */
+static void whole_error(struct iomap_ioend *ioend, int error)
+{
+	if (error && error != ioend->bio.status)
+		iomapi_ioend(ioend)->state &= ~(uint32_t)IOMAPI_IOEND_PIECES;
+}
+
 static bool in_callback_only(struct iomap_env *env)
 {
 	const struct iomapi_self *self = iomapi_self(env);
@@ -158,7 +165,9 @@ static bool in_callback_only(struct iomap_env *env)
 IOMAP_API void iomap_finish_ioends(struct iomap_ioend *ioend, int error)
 {
 	struct iomap_list merged, *l;
+	int told = error;
 
+	whole_error(ioend, told);
 	iomapi_ioend_error(ioend, error);
 	error = iomapi_load(&ioend->error);
 	if (error) {
@@ -173,8 +182,11 @@ IOMAP_API void iomap_finish_ioends(struct iomap_ioend *ioend, int error)
 	while ((l = iomap_list_pop(&ioend->merged)))
 		iomap_list_add_tail(&merged, l);
 	finish_one(ioend, error);
-	while ((l = iomap_list_pop(&merged)))
-		finish_one(iomap_container_of(l, struct iomap_ioend, list), error);
+	while ((l = iomap_list_pop(&merged))) {
+		ioend = iomap_container_of(l, struct iomap_ioend, list);
+		whole_error(ioend, told);
+		finish_one(ioend, error);
+	}
 }
 
 IOMAP_API void iomap_ioend_defer(struct iomap_ioend *ioend)
