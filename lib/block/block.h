@@ -13,6 +13,8 @@
 /* The limits as they are now, without a copy; size alone may change (refresh). */
 const struct iomap_bdev_limits *iomapi_bdev_limits(const struct iomap_bdev *bdev);
 struct iomap_env *iomapi_bdev_env(const struct iomap_bdev *bdev);
+/* Are the writes up to this number durable? */
+bool iomapi_bdev_flushed(const struct iomap_bdev *bdev, uint64_t upto);
 /* End a bio that was never sent, with its status, from the next poll of its ioq. */
 void iomapi_bio_end_later(struct iomap_bio *bio);
 

@@ -48,6 +48,11 @@ bool iomapi_flush_covered(struct iomap_bio *req)
 	return (t->how & IOMAPI_HOW_TICKET) && iomapi_load(&req->bdev->flushed_seq) >= t->upto;
 }
 
+bool iomapi_bdev_flushed(const struct iomap_bdev *bdev, uint64_t upto)
+{
+	return !iomapi_has_cache(bdev) || iomapi_load(&bdev->flushed_seq) >= upto;
+}
+
 IOMAP_API uint64_t iomap_bdev_write_seq(const struct iomap_bdev *bdev)
 {
 	return iomapi_load(&bdev->write_seq);

@@ -381,6 +381,12 @@ bool iomapi_inode_killed(struct iomap_inode *inode)
 	return iomapi_load(&iomapi_inode(inode)->killed);
 }
 
+/* What a good flush has covered need not be remembered. */
+static bool is_free(const struct iomapi_written *w)
+{
+	return !w->bdev || iomapi_bdev_flushed(w->bdev, w->seq);
+}
+
 void iomapi_inode_note_written(struct iomap_inode *inode, struct iomap_bdev *bdev)
 {
 	struct iomapi_inode *in = iomapi_inode(inode);
@@ -392,14 +398,14 @@ void iomapi_inode_note_written(struct iomap_inode *inode, struct iomap_bdev *bde
 	seq = iomap_bdev_write_seq(bdev);
 	iomap_mutex_lock(inode->env, &in->wb_lock);
 	for (unsigned i = 0; i < IOMAPI_INODE_DEVICES; i++) {
-		if (in->written[i].bdev == bdev || (!w && !in->written[i].bdev))
+		if (in->written[i].bdev == bdev || (!w && is_free(&in->written[i])))
 			w = &in->written[i];
 		if (in->written[i].bdev == bdev)
 			break;
 	}
 	if (!w) {
 		in->written_elsewhere = true;
-	} else if (!w->bdev || seq > w->seq) {
+	} else if (w->bdev != bdev || seq > w->seq) {
 		w->bdev = bdev;
 		w->seq = seq;
 	}

@@ -72,6 +72,8 @@ void iomapi_inode_run_deferred(struct iomap_work *work);	/* the fn of inode->wor
  * there; how many. */
 unsigned iomapi_inode_written(struct iomap_inode *inode,
 			      struct iomapi_written written[IOMAPI_INODE_DEVICES + 1]);
+/* 0, or -EIO: there are more of them. */
+int iomapi_inode_all_known(struct iomap_inode *inode);
 /* ops->writepages over a range for a sync, with its answer checked. */
 int iomapi_inode_write_range(struct iomap_inode *inode, int64_t start, int64_t end);
 /* What a callback of the client answered: 0 or a negative errno; else -EIO, and a report. */

@@ -61,11 +61,28 @@ unsigned iomapi_inode_written(struct iomap_inode *inode,
 	return nr;
 }
 
+/* It wrote to more devices than it can remember: no sync of ours may say that it is durable. */
+int iomapi_inode_all_known(struct iomap_inode *inode)
+{
+	struct iomapi_inode *in = iomapi_inode(inode);
+	bool known;
+
+	iomap_mutex_lock(inode->env, &in->wb_lock);
+	known = !in->written_elsewhere;
+	iomap_mutex_unlock(inode->env, &in->wb_lock);
+	if (known)
+		return 0;
+	iomapi_report(inode->env, .rule = "H10", .callback = "sync_metadata", .field = "flushed",
+		      .bound = IOMAPI_INODE_DEVICES, .inode = inode,
+		      .text = "written to more devices than are remembered: flush them yourself");
+	return -EIO;
+}
+
 static int flush_devices(struct iomap_inode *inode)
 {
 	struct iomapi_written written[IOMAPI_INODE_DEVICES + 1];
 	unsigned nr = iomapi_inode_written(inode, written);
-	int first = 0;
+	int first = iomapi_inode_all_known(inode);
 
 	for (unsigned i = 0; i < nr; i++) {
 		int rc = iomap_bdev_flush(written[i].bdev, written[i].seq);

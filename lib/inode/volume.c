@@ -172,6 +172,8 @@ static int flush_devices(struct iomap_volume *v)
 		struct iomapi_written written[IOMAPI_INODE_DEVICES + 1];
 		unsigned nr = iomapi_inode_written(inode, written);
 
+		rc = iomapi_inode_all_known(inode);
+		first = first ? first : rc;
 		for (unsigned i = 0; i < nr; i++) {
 			rc = flush_once(&f, written[i].bdev, written[i].seq);
 			first = first ? first : rc;
