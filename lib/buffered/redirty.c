@@ -20,6 +20,7 @@
 #include "inode/inode.h"
 
 #define BATCH 16
+#define TRIES 16	/* passes over a folio while others fail */
 
 /* Still in its mapping, still failed; then it is locked. */
 static bool lock_failed(struct iomap_folio *folio)
@@ -84,19 +85,29 @@ static int redirty_run(struct iomap_folio *folio, size_t off, size_t len,
 static int64_t redirty_folio(struct iomap_folio *folio, const struct iomap_ops *ops, void *priv)
 {
 	struct iomap_inode *inode = folio->inode;
+	struct iomapi_mapping *mapping = iomapi_mapping(inode);
+	iomap_word failures = iomapi_load(&mapping->failures);
 	size_t off = 0, len, done = 0;
+	unsigned tries = 0;
 	int rc = iomap_cache_balance(iomapi_cache_of(inode), 0, 0);
 
 	if (rc)
 		return rc;
 	while (lock_failed(folio)) {
-		bool more = next_uptodate(folio, &off, folio->size, &len), gone;
+		bool more = next_uptodate(folio, &off, folio->size, &len), gone, clear = false;
 
 		if (!more)
-			iomapi_folio_clear_failed(folio);
+			clear = iomapi_folio_clear_failed_since(folio, failures);
 		iomap_folio_unlock(folio);
-		if (!more)
+		if (clear)
 			return (int64_t)done;
+		if (!more) {	/* a run may have gone out meanwhile and failed again */
+			if (++tries == TRIES)
+				return -EIO;
+			failures = iomapi_load(&mapping->failures);
+			off = done = 0;
+			continue;
+		}
 		rc = redirty_run(folio, off, len, ops, priv, &gone);
 		if (rc || gone)
 			return rc;

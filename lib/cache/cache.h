@@ -261,6 +261,9 @@ void iomapi_folio_clear_flags(struct iomap_env *env, struct iomap_folio *folio, 
 /* Never dropped by the cache; stays until redirty_failed or forget_failed (H8). */
 void iomapi_folio_set_failed(struct iomap_folio *folio);
 void iomapi_folio_clear_failed(struct iomap_folio *folio);
+/* Folio locked.  false: something of the mapping has failed since its count of failures was that,
+ * perhaps this folio, and nothing is changed. */
+bool iomapi_folio_clear_failed_since(struct iomap_folio *folio, iomap_word failures);
 /* Locked and attached: no longer dirty, nor failed; state is dropped.  Not under writeback. */
 void iomapi_folio_cancel(struct iomap_folio *folio);
 /* Locked and still in its mapping?  After a lock: truncate may have taken it out. */

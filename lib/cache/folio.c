@@ -330,6 +330,27 @@ void iomapi_folio_clear_failed(struct iomap_folio *folio)
 	forget(folio, IOMAP_FOLIO_FAILED, IOMAPI_TAG_BIT(IOMAPI_TAG_FAILED));
 }
 
+bool iomapi_folio_clear_failed_since(struct iomap_folio *folio, iomap_word failures)
+{
+	struct iomapi_mapping *mapping = iomapi_mapping(folio->inode);
+	struct iomap_cache *cache = mapping->cache;
+	bool same;
+
+	/* fail() is under this lock too */
+	iomap_mutex_lock(cache->env, &mapping->lock);
+	same = iomapi_load(&mapping->failures) == failures;
+	if (same && iomapi_and(&folio->flags, ~(uint32_t)IOMAP_FOLIO_FAILED) & IOMAP_FOLIO_FAILED) {
+		account(folio, &cache->failed, -1);
+		iomapi_mapping_retag(mapping, folio, 0, IOMAPI_TAG_BIT(IOMAPI_TAG_FAILED));
+	}
+	iomap_mutex_unlock(cache->env, &mapping->lock);
+	if (same) {
+		iomapi_cache_note_room(cache);
+		iomapi_cache_relist(folio, iomapi_load(&folio->flags), false);
+	}
+	return same;
+}
+
 /* ---- writeback ---- */
 
 void iomapi_folio_start_writeback(struct iomap_folio *folio)
