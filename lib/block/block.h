@@ -15,6 +15,10 @@ const struct iomap_bdev_limits *iomapi_bdev_limits(const struct iomap_bdev *bdev
 struct iomap_env *iomapi_bdev_env(const struct iomap_bdev *bdev);
 /* Are the writes up to this number durable? */
 bool iomapi_bdev_flushed(const struct iomap_bdev *bdev, uint64_t upto);
+/* In end_io of a write: its number, 0 if it never got to the device. */
+uint64_t iomapi_bio_write_seq(struct iomap_bio *bio);
+/* A flush that failed leaves the write of that number in doubt: its error, or 0. */
+int iomapi_bdev_doubt(const struct iomap_bdev *bdev, uint64_t seq);
 /* End a bio that was never sent, with its status, from the next poll of its ioq. */
 void iomapi_bio_end_later(struct iomap_bio *bio);
 
@@ -108,6 +112,7 @@ struct iomapi_track {
 			uint32_t nr_runs;	/* segments, adjacent ones counted once */
 		};
 		uint64_t upto;			/* flush with a ticket */
+		uint64_t seq;			/* COUNTED: its number among the device's writes */
 	};
 	uint8_t stage;		/* enum iomapi_stage */
 	uint8_t dev;		/* index into bdev->attached */
@@ -126,6 +131,7 @@ enum {				/* track->how */
 	IOMAPI_HOW_TICKET	= 1 << 2,	/* a flush that is free once upto is covered */
 	IOMAPI_HOW_FLUSH_FAILED	= 1 << 3,	/* seg_off: last good flush; tell the inodes */
 	IOMAPI_HOW_WAKE		= 1 << 4,	/* an object wait watches bio->state */
+	IOMAPI_HOW_COUNTED	= 1 << 5,	/* a write that has completed */
 };
 
 static inline struct iomapi_track *iomapi_track(struct iomap_bio *bio)
@@ -208,6 +214,8 @@ struct iomap_bdev {
 	struct iomapi_attached attached[IOMAPI_MAX_ATTACHED];	/* [0] is home */
 	uint32_t active;		/* bios whose end has not returned */
 	uint64_t write_seq, flushed_seq;
+	uint64_t doubt_seq;		/* writes up to here completed before a flush failed.. */
+	int32_t doubt_error;		/* ..with this; raised before the inodes are looked at */
 };
 
 static inline bool iomapi_op_writes(unsigned op)
@@ -291,6 +299,9 @@ struct iomapi_piece *iomapi_piece_flush(struct iomap_ioq *ioq, struct iomap_bio 
 void iomapi_flush_start(struct iomap_bio *req);
 void iomapi_flush_end(struct iomap_bio *req);
 bool iomapi_flush_covered(struct iomap_bio *req);
+void iomapi_write_ended(struct iomap_bio *bio);		/* count it */
+/* A failed flush is about to be told to the inodes: those whose end_io is late look here. */
+void iomapi_flush_doubt(struct iomap_bdev *bdev, int error);
 
 /* plug.c: false: no plug of this thread takes it. */
 bool iomapi_plug_add(struct iomap_env *env, struct iomap_bio *bio);

@@ -39,6 +39,42 @@ void iomapi_flush_end(struct iomap_bio *req)
 		;
 }
 
+void iomapi_write_ended(struct iomap_bio *bio)
+{
+	struct iomapi_track *t = iomapi_track(bio);
+
+	t->seq = iomapi_add(&bio->bdev->write_seq, 1);
+	t->how |= IOMAPI_HOW_COUNTED;
+}
+
+uint64_t iomapi_bio_write_seq(struct iomap_bio *bio)
+{
+	const struct iomapi_track *t = iomapi_track(bio);
+
+	return t->how & IOMAPI_HOW_COUNTED ? t->seq : 0;
+}
+
+/*
+ *	end_io of a write			a flush has failed
+ *						doubt_seq = write_seq
+ *	inode notes the number (wb_lock)	each inode (wb_lock): has it noted one?
+ *	number <= doubt_seq?
+ * Whoever comes second under the lock finds the other.
+ */
+void iomapi_flush_doubt(struct iomap_bdev *bdev, int error)
+{
+	uint64_t seq = iomapi_load(&bdev->doubt_seq), now = iomapi_load(&bdev->write_seq);
+
+	iomapi_store(&bdev->doubt_error, error);
+	while (seq < now && !iomapi_cas(&bdev->doubt_seq, &seq, now))
+		;
+}
+
+int iomapi_bdev_doubt(const struct iomap_bdev *bdev, uint64_t seq)
+{
+	return seq <= iomapi_load(&bdev->doubt_seq) ? iomapi_load(&bdev->doubt_error) : 0;
+}
+
 bool iomapi_flush_covered(struct iomap_bio *req)
 {
 	const struct iomapi_track *t = iomapi_track(req);

@@ -70,7 +70,7 @@ bool iomapi_bio_stage_over(struct iomap_bio *bio)
 	case IOMAPI_STAGE_DATA:
 		/* Before the flush goes out, so that it covers this write. */
 		if (iomapi_op_writes(bio->op))
-			iomapi_add(&bio->bdev->write_seq, 1);
+			iomapi_write_ended(bio);
 		if (iomapi_load(&bio->status) || !fua_is_emulated(bio))
 			return true;
 		t->stage = IOMAPI_STAGE_FLUSH;
@@ -120,7 +120,7 @@ void iomapi_req_complete(struct iomap_ioq *ioq, struct iomap_bio *req)
 		return;
 	}
 	if (iomapi_op_writes(req->op))
-		iomapi_add(&req->bdev->write_seq, 1);
+		iomapi_write_ended(req);
 	complete(ioq, req);
 }
 

@@ -387,15 +387,13 @@ static bool is_free(const struct iomapi_written *w)
 	return !w->bdev || iomapi_bdev_flushed(w->bdev, w->seq);
 }
 
-void iomapi_inode_note_written(struct iomap_inode *inode, struct iomap_bdev *bdev)
+void iomapi_inode_note_written(struct iomap_inode *inode, struct iomap_bdev *bdev, uint64_t seq)
 {
 	struct iomapi_inode *in = iomapi_inode(inode);
 	struct iomapi_written *w = NULL;
-	uint64_t seq;
 
-	if (!bdev)
+	if (!bdev || !seq)
 		return;
-	seq = iomap_bdev_write_seq(bdev);
 	iomap_mutex_lock(inode->env, &in->wb_lock);
 	for (unsigned i = 0; i < IOMAPI_INODE_DEVICES; i++) {
 		if (in->written[i].bdev == bdev || (!w && is_free(&in->written[i])))
@@ -410,6 +408,8 @@ void iomapi_inode_note_written(struct iomap_inode *inode, struct iomap_bdev *bde
 		w->seq = seq;
 	}
 	iomap_mutex_unlock(inode->env, &in->wb_lock);
+	/* A flush that failed before this was noted has not found it (H9). */
+	iomap_inode_set_error(inode, iomapi_bdev_doubt(bdev, seq));
 }
 
 IOMAP_API uint64_t iomap_inode_wb_seq(struct iomap_inode *inode)

@@ -60,8 +60,8 @@ static inline struct iomap_inode *iomapi_inode_public(struct iomapi_inode *in)
 int iomapi_inode_ioend_start(struct iomap_inode *inode, struct iomap_ioend *ioend);
 void iomapi_inode_ioend_end(struct iomap_inode *inode, struct iomap_ioend *ioend);
 bool iomapi_inode_killed(struct iomap_inode *inode);
-/* A write of this inode completed on bdev: remembered until a later flush. */
-void iomapi_inode_note_written(struct iomap_inode *inode, struct iomap_bdev *bdev);
+/* A write of this inode has ended: remembered until a later flush. */
+void iomapi_inode_note_written(struct iomap_inode *inode, struct iomap_bdev *bdev, uint64_t seq);
 /* Queue an ioend for deferred completion; the worker is started on empty -> non-empty (I109).
  * complete is called with the whole backlog. */
 void iomapi_inode_defer(struct iomap_inode *inode, struct iomap_ioend *ioend);

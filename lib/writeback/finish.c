@@ -212,9 +212,6 @@ void iomapi_ioend_ended(struct iomapi_ioend *px)
 		     .bdev = bio->bdev, .pos = ioend->offset, .len = ioend->size,
 		     .addr = ioend->addr, .flags = ioend->flags, .id = ioend->wb_seq,
 		     .why = px->why, .result = bio->status);
-	/* Some of it may be on the device even if the whole failed. */
-	if (!(px->state & IOMAPI_IOEND_UNSENT))
-		iomapi_inode_note_written(ioend->inode, bio->bdev);
 	bio->end_io = px->end_io;
 	if (px->end_io)
 		px->end_io(bio);

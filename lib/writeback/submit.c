@@ -19,6 +19,8 @@ static void bio_ended(struct iomap_bio *bio)
 {
 	struct iomapi_ioend *px = iomapi_ioend(iomap_ioend_from_bio(bio));
 
+	/* Some of it may be on the device even if the whole failed; before parts go out again. */
+	iomapi_inode_note_written(px->ioend.inode, bio->bdev, iomapi_bio_write_seq(bio));
 	if (!iomapi_isolate_again(px))
 		iomapi_ioend_ended(px);
 }

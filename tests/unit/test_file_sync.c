@@ -349,7 +349,8 @@ CASE(too_many_devices_are_all_suspect, "H9",
 	for (unsigned i = 0; i < 4; i++) {
 		ck_assert_int_eq(iomap_bdev_open(m->ioq, names[i], NULL, &bdev[i]), 0);
 		ck_assert_int_eq(m_dev_write(bdev[i], 0, buf, sizeof(buf)), 0);
-		iomapi_inode_note_written(&f->inode, bdev[i]);
+		iomapi_inode_note_written(&f->inode, bdev[i],
+					  iomap_bdev_write_seq(bdev[i]));
 	}
 	t_mem_fail(t_mem_find("d"), IOMAP_BIO_FLUSH, 1, 1, -EIO, UINT64_MAX);
 	ck_assert_int_eq(iomap_bdev_flush(bdev[3], iomap_bdev_write_seq(bdev[3])), -EIO);
