@@ -208,6 +208,8 @@ void iomapi_ioend_ended(struct iomapi_ioend *px)
 	struct iomap_bio *bio = &ioend->bio;
 
 	iomapi_ioend_error(ioend, bio->status);
+	if (bio->op == IOMAP_BIO_ZONE_APPEND)
+		ioend->addr = bio->addr;	/* the device's choice */
 	iomapi_trace(ioend->inode->env, .event = IOMAP_TRACE_IOEND_END, .inode = ioend->inode,
 		     .bdev = bio->bdev, .pos = ioend->offset, .len = ioend->size,
 		     .addr = ioend->addr, .flags = ioend->flags, .id = ioend->wb_seq,

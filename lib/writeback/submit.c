@@ -46,6 +46,8 @@ static void send(struct iomapi_ioend *px, int error)
 		     .bdev = bio->bdev, .pos = ioend->offset, .len = ioend->size,
 		     .addr = bio->addr, .flags = ioend->flags, .id = ioend->wb_seq,
 		     .why = px->why, .result = error);
+	if (ioend->addr == IOMAP_NULL_ADDR)
+		ioend->addr = bio->addr;	/* the hook's choice: now it has a place */
 	px->end_io = bio->end_io;
 	bio->end_io = bio_ended;
 	px->state |= IOMAPI_IOEND_SENT;
