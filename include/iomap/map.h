@@ -7,8 +7,8 @@
  * how far it came: exactly one end for each successful begin, whatever happened in between.
  *   trust    each map is checked (V1-V15) before use; a bad one is -EIO and a log record.
  *   locks    those of the calling operation (listed there); no folio lock, except that filling a
- *            folio for a read and a page fault on the cache hold that folio's, and a DAX fault holds
- *            the entry's.
+ *            folio for a read and a page fault on the cache hold that folio's, and a DAX fault
+ *            holds the entry's.
  *   threads  the caller's.  begin and end may start client transactions.
  */
 #ifndef IOMAP_MAP_H

@@ -17,8 +17,8 @@
  * When nothing is left over the folio is not touched after its last range was queued: the read may
  * be over, the folio gone (I22).  So the fill keeps its own copies of position and size.
  *
- * A folio is in the cache, locked, before begin is asked what lies there.  The other way round a map
- * could be overtaken, and old zeros take the place of data:
+ * A folio is in the cache, locked, before begin is asked what lies there.  The other way round a
+ * map could be overtaken, and old zeros take the place of data:
  *
  *	read-ahead				writeback, reclaim
  *	begin: a hole, or unwritten		(the folio is cached and dirty)
@@ -231,7 +231,7 @@ int iomapi_read_folio(struct iomap_folio *folio, const struct iomap_ops *ops,
 		return -EINVAL;
 	}
 	fill_start(&f, folio);
-	end = iomapi_min(f.file_size, f.pos + (int64_t)f.size);
+	end = iomapi_min(f.file_size, iomapi_end(f.pos, f.size));
 	iter.len = end > f.pos ? (uint64_t)(end - f.pos) : 0;
 	while ((rc = iomap_iter(&iter, ops)) > 0)
 		iter.status = fill_map(&f, &iter);
@@ -277,7 +277,7 @@ static int gather(struct window *w, struct iomap_inode *inode, int64_t *pos, int
 		int rc;
 
 		if (folio) {
-			int64_t end = folio->pos + folio->size;
+			int64_t end = iomapi_end(folio->pos, folio->size);
 
 			iomap_folio_put(folio);
 			if (w->nr)
@@ -290,7 +290,7 @@ static int gather(struct window *w, struct iomap_inode *inode, int64_t *pos, int
 		if (rc)
 			return w->nr ? 0 : rc;
 		w->folios[w->nr++] = folio;
-		*pos = folio->pos + folio->size;
+		*pos = iomapi_end(folio->pos, folio->size);
 	}
 	return 0;
 }
@@ -308,7 +308,7 @@ static void folio_done(struct fill *f)
 /* The folio at the iterator's position becomes the current one. */
 static void next_folio(struct fill *f, struct window *w, const struct iomap_iter *iter)
 {
-	if (f->ctx.cur_folio && iter->pos < f->pos + (int64_t)f->size)
+	if (f->ctx.cur_folio && iter->pos < iomapi_end(f->pos, f->size))
 		return;
 	folio_done(f);
 	iomapi_assert(w->next < w->nr);

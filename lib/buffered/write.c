@@ -294,7 +294,7 @@ static void drop_beyond_size(struct writer *w, int64_t end)
 
 	if (folio) {
 		if (folio->pos < start)
-			start = folio->pos + folio->size;
+			start = iomapi_end(folio->pos, folio->size);
 		iomap_folio_put(folio);
 	}
 	/* it is a courtesy: who must not wait, or cannot have the lock, leaves them to reclaim */

@@ -385,10 +385,11 @@ unsigned iomapi_tree_gang(const struct iomapi_tree *tree, int64_t *pos, int64_t 
 
 			/* most of the time the next one is its neighbour; other slots of a folio
 			 * have no bits */
-			for (; folio && found < nr; folio = bits ? folio_in(at.node, bits, end) : NULL) {
+			while (folio && found < nr) {
 				folios[found++] = folio;
 				at.slot = (unsigned)__builtin_ctzll(bits) + 1;
 				bits &= bits - 1;
+				folio = bits ? folio_in(at.node, bits, end) : NULL;
 			}
 			folio = found < nr ? advance(&at, mask) : NULL;
 		}
