@@ -267,7 +267,10 @@ bool iomapi_folio_clear_failed_since(struct iomap_folio *folio, iomap_word failu
 /* Locked and attached: no longer dirty, nor failed; state is dropped.  Not under writeback. */
 void iomapi_folio_cancel(struct iomap_folio *folio);
 /* Locked and still in its mapping?  After a lock: truncate may have taken it out. */
-bool iomapi_folio_attached(const struct iomap_folio *folio);
+static inline bool iomapi_folio_attached(const struct iomap_folio *folio)
+{
+	return folio->inode;
+}
 
 /* ---- folio_state.c: per-block uptodate and dirty bits ---- */
 /* Of iomapi_folio_set_dirty: the blocks and the flag.  true: it was not DIRTY before. */

@@ -165,7 +165,7 @@ IOMAP_API void iomap_folio_unlock(struct iomap_folio *folio)
 	struct iomap_env *env = cached_env(folio);
 
 	/* A read's lock is nobody's: the thread that took it has given it away. */
-	if (!(iomapi_load(&folio->flags) & IOMAPI_FOLIO_READING)) {
+	if (iomapi_likely(!(iomapi_load(&folio->flags) & IOMAPI_FOLIO_READING))) {
 		iomapi_self(env)->nr_folio_locks--;
 		iomapi_rank_drop(env, IOMAP_RANK_FOLIO);
 	}
@@ -175,11 +175,6 @@ IOMAP_API void iomap_folio_unlock(struct iomap_folio *folio)
 IOMAP_API uint32_t iomap_folio_flags(const struct iomap_folio *folio)
 {
 	return iomapi_load(&folio->flags) & (2 * IOMAP_FOLIO_FRAME - 1);
-}
-
-bool iomapi_folio_attached(const struct iomap_folio *folio)
-{
-	return folio->inode;
 }
 
 /* ---- dirty ---- */

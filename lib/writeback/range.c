@@ -101,11 +101,11 @@ static inline void offer_run(struct iomap_writeback_ctx *wpc, struct iomap_folio
 	uint64_t took;
 
 	do {
-		offer->off = off;
 		took = offer_once(wpc, folio, off, len, end_pos, offer);
 		off += took;
 		len -= took;
 	} while (took && len);
+	offer->off = off;
 }
 
 void iomapi_offer_range(struct iomap_writeback_ctx *wpc, struct iomap_folio *folio, size_t off,

@@ -21,9 +21,9 @@
 
 struct walk {
 	struct iomap_writeback_ctx *wpc;
-	uint64_t limit;		/* stop when wbc->bytes_queued is there */
+	uint64_t limit;		/* stop when wbc->bytes_queued is there; 0: stop now */
 	int error;		/* the first */
-	bool sync_all, over;
+	bool sync_all;
 };
 
 static void note(struct walk *w, int error)
@@ -32,7 +32,7 @@ static void note(struct walk *w, int error)
 		return;
 	w->error = w->error ? w->error : error;
 	if (!w->sync_all)
-		w->over = true;
+		w->limit = 0;
 }
 
 /* What others might wait for goes out before we do. */
@@ -71,7 +71,7 @@ static bool wait_writeback(struct walk *w, struct iomap_folio *folio)
 	kick(w);
 	rc = iomap_folio_wait_writeback(folio, IOMAP_FOREVER);
 	note(w, rc);
-	return !rc && !w->over;
+	return !rc && w->limit;
 }
 
 /* Before a folio is locked: one ioend at least that is ours. */
@@ -84,7 +84,8 @@ static bool have_ioend(struct walk *w)
 	rc = iomapi_reserve(w->wpc, 1, true, &hook_error);
 	note(w, hook_error);
 	note(w, rc);
-	w->over |= rc != 0;
+	if (rc)
+		w->limit = 0;
 	return !rc;
 }
 
@@ -120,7 +121,7 @@ static void visit(struct walk *w, struct iomap_folio *folio)
 
 static bool enough(const struct walk *w)
 {
-	return w->over || w->wpc->wbc->bytes_queued >= w->limit;
+	return w->wpc->wbc->bytes_queued >= w->limit;
 }
 
 /* [pos, end) in order; where it stopped. */
