@@ -6,12 +6,15 @@
 # A number is proven when a case that names it has passed since the library was built, its own
 # planted mistakes (if any) are noticed, and, for an R or O, there is one; for an I, its section
 # has at least one.  usage: ledger.py [--show] BUILD_DIR
+import functools
 import os
+import re
 import sys
 
 import rules as n
 
 FRESH = "ledger.new"        # counted in a ctest run that has not ended yet
+
 
 def passed(build, all_cases):
     built = os.path.getmtime(os.path.join(build, "libiomap.a"))
@@ -21,6 +24,11 @@ def passed(build, all_cases):
         if os.path.exists(path) and os.path.getmtime(path) >= built:
             numbers.update(case.proves)
     return numbers
+
+
+@functools.cache
+def known_to_ctest(build):
+    return set(re.findall(r"[\w.]+", n.read(os.path.join(build, "tests", "CTestTestfile.cmake"))))
 
 
 def planted(all_cases):
@@ -52,6 +60,8 @@ def main(build):
              for c in all_cases for p in c.proves if not n.known(p)]
     wrong += [f"{p.name}: {p.number} is no number of ours"
               for p in n.patches() if not n.known(p.number)]
+    wrong += [f"{c.source}: ctest does not know {c.name}"
+              for c in all_cases if c.id not in known_to_ctest(build)]
     tested, noticed = passed(build, all_cases), planted(all_cases)
     sections = {section(int(p[1:])) for p, ok in noticed.items() if ok and p[0] == "I"}
     kinds = list(n.TOTALS)
