@@ -36,7 +36,9 @@ static enum iomap_trace_why why_of(struct flat *f, unsigned n)
 
 CASE(four_mebibytes_by_default, "I97 I98", "An ioend takes 4 MiB, checked before the append")
 {
-	struct flat *f = flat_new(&(struct flat_opts){ .trace = true, .cache_bytes = 16 << 20 });
+	struct flat *f = flat_new(&(struct flat_opts){
+		.trace = true, .cache_bytes = 16 << 20, .env.nr_segs = 4096,
+	});
 
 	flat_dirty(f, 0, (4 << 20) + BLOCK, 'a');
 	write_all(f, 0);
@@ -138,10 +140,11 @@ CASE(ranges_of_the_environment, "I98", "nr_segs of the environment bounds the ra
 	flat_delete(&f);
 }
 
-CASE(never_more_than_4096_folios, "I98 R13", "Small blocks, a large limit: 4096 folios at most")
+CASE(never_more_than_4096_folios, "I98 R13",
+     "Small blocks, a large limit, more segments asked for: 4096 folios at most")
 {
 	struct flat *f = flat_new(&(struct flat_opts){
-		.frames = 4200, .frame_size = 512, .block_bits = 9, .env.nr_segs = 4096,
+		.frames = 4200, .frame_size = 512, .block_bits = 9, .env.nr_segs = 8192,
 		.dev = "mem:flat,size=64m,segs=8192",
 	});
 	struct iomap_writeback_ctx wpc;
