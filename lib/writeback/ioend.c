@@ -350,7 +350,7 @@ static void append(struct iomapi_ioend *px, struct iomap_folio *folio, char *mem
 	}
 	px->last = folio;
 	px->mem_end = mem + len;
-	px->next_pos = pos + (int64_t)len;
+	px->next_pos = iomapi_end(pos, len);
 	bio->len += len;
 	ioend->size += len;
 	if (iomapi_unlikely(end_pos - pos < (int64_t)len)) {
@@ -534,11 +534,14 @@ IOMAP_API int64_t iomap_add_to_ioend(struct iomap_writeback_ctx *wpc, struct iom
 	struct iomapi_wpc *st = iomapi_wpc(wpc);
 	/* the segments of a write are only read */
 	char *from = mem ? (char *)(uintptr_t)mem : (char *)folio->mem + (pos - folio->pos);
-	struct iomapi_ioend *px = iomapi_ioend(wpc->wb_ctx);
+	struct iomapi_ioend *px;
 	struct iomap_bvec *seg;
 
 	st->adds++;
-	if (!wpc->wb_ctx || !follows_at_once(wpc, px, folio, pos, len, end_pos, from))
+	if (!wpc->wb_ctx)
+		return add_any(wpc, folio, pos, len, end_pos, from);
+	px = iomapi_ioend(wpc->wb_ctx);
+	if (!follows_at_once(wpc, px, folio, pos, len, end_pos, from))
 		return add_any(wpc, folio, pos, len, end_pos, from);
 	seg = iomapi_ioend_segs(px) + px->ioend.bio.nr_segs++;
 	seg->mem = from;
