@@ -360,6 +360,139 @@ CASE(too_many_devices_are_all_suspect, "H9",
 	close_model(&t, m, f);
 }
 
+CASE(a_late_completion_hears_of_a_failed_flush, "H9",
+     "A write that is on the device, its end_io still to come, when a flush of another file fails")
+{
+	const struct iomap_env_opts opts = {
+		.struct_size = sizeof(opts), .callbacks = IOMAP_CALLBACKS_MANUAL,
+	};
+	struct m_file *f, *g, *later;
+	struct m_model *m;
+	struct t_env t;
+
+	t_env_start(&t, &opts);
+	m = m_open(&t, &(struct m_opts){ .delalloc = true });
+	f = m_file_new(m);
+	g = m_file_new(m);
+	later = m_file_new(m);
+	write_unflushed(later, 1);
+	ck_assert_int_eq(m_sync(later), 0);
+	write_unflushed(g, 2);
+	ck_assert_int_eq(m_fill(f, 0, 3 * BLOCK, 3), 3 * BLOCK);
+	ck_assert_int_eq(m_writeback(f, IOMAP_WB_SYNC_NONE, 0, 0), 0);
+	ck_assert_int_eq(iomap_ioq_poll(m->ioq, 0, 64, 0), 1);
+	ck_assert_uint_eq(m->nr_finished, 2);		/* of the other two: nobody called yet */
+	t_mem_fail(t_mem_find("model"), IOMAP_BIO_FLUSH, 1, 1, -EIO, UINT64_MAX);
+	ck_assert_int_eq(m_sync(g), -EIO);
+	ck_assert_uint_eq(m->nr_finished, 2);
+	ck_assert_int_eq(iomap_file_check_error(&f->file), 0);
+	ck_assert_int_gt(iomap_env_run_callbacks(t.env, 64), 0);
+	/* this flush is good; the one that mattered was not */
+	ck_assert_int_eq(m_sync(f), -EIO);
+	ck_assert_uint_eq(m->nr_finished, 3);
+	ck_assert_int_eq(m_sync(f), 0);
+	write_unflushed(later, 4);
+	ck_assert_int_eq(m_sync(later), 0);		/* neither before nor after is it told */
+	m_file_free(&later);
+	m_file_free(&g);
+	close_model(&t, m, f);
+}
+
+/* ---- more devices than an inode remembers ---- */
+
+#define NR_DEVS (IOMAPI_INODE_DEVICES + 1)
+static struct iomap_bdev *devs[NR_DEVS];
+static unsigned dev_used;
+
+static void to_dev(struct m_file *file, int64_t pos, uint64_t len, struct iomap *map)
+{
+	(void)file, (void)pos, (void)len;
+	map->bdev = devs[dev_used];
+}
+
+static struct t_mem *mem_of(unsigned i)
+{
+	return t_mem_find((const char[]){ (char)('a' + i), 0 });
+}
+
+/* Blocks of f that are allocated already: no metadata, so the flushes are the library's. */
+static void write_to_dev(struct m_file *f, unsigned i)
+{
+	dev_used = i;
+	ck_assert_int_eq(m_fill(f, (int64_t)i * BLOCK, BLOCK, i), BLOCK);
+	ck_assert_int_eq(iomap_mapping_write_and_wait_range(&f->inode, 0, IOMAP_MAX_POS), 0);
+	ck_assert_uint_eq(nr_ops(mem_of(i), IOMAP_BIO_WRITE), 1);
+	ck_assert_uint_eq(nr_ops(mem_of(i), IOMAP_BIO_FLUSH), 0);
+}
+
+static struct m_model *open_devices(struct t_env *t, struct m_file **f)
+{
+	struct m_model *m = open_model(t, &(struct m_opts){ .max_folio = BLOCK }, f);
+
+	for (unsigned i = 0; i < NR_DEVS; i++) {
+		char name[] = { 'm', 'e', 'm', ':', (char)('a' + i), 0 };
+
+		ck_assert_int_eq(iomap_bdev_open(m->ioq, name, NULL, &devs[i]), 0);
+	}
+	ck_assert_int_eq(m_fill(*f, 0, NR_DEVS * BLOCK, 1), NR_DEVS * BLOCK);
+	ck_assert_int_eq(m_sync(*f), 0);
+	m->hook_wb_map = to_dev;
+	return m;
+}
+
+static void close_devices(struct t_env *t, struct m_model *m, struct m_file *f)
+{
+	m_file_free(&f);
+	for (unsigned i = 0; i < NR_DEVS; i++)
+		iomap_bdev_close(&devs[i]);
+	m_close(&m);
+	t_env_stop(t);
+}
+
+CASE(forgotten_devices_are_not_durable, "H10",
+     "Written to more devices than an inode remembers: each sync says so, -EIO with a report")
+{
+	struct m_model *m;
+	struct m_file *f;
+	struct t_env t;
+
+	m = open_devices(&t, &f);
+	for (unsigned i = 0; i < NR_DEVS; i++)
+		write_to_dev(f, i);
+	ck_assert_uint_eq(t.nr_reports, 0);
+	ck_assert_int_eq(m_sync(f), -EIO);
+	ck_assert_uint_eq(t.nr_reports, 1);
+	ck_assert_str_eq(t.last_rule, "H10");
+	ck_assert_str_eq(t.last_field, "flushed");
+	ck_assert_uint_eq(t.last_bound, IOMAPI_INODE_DEVICES);
+	/* what is remembered is flushed all the same */
+	for (unsigned i = 0; i < IOMAPI_INODE_DEVICES; i++)
+		ck_assert_uint_eq(nr_ops(mem_of(i), IOMAP_BIO_FLUSH), 1);
+	ck_assert_int_eq(m_sync(f), -EIO);
+	ck_assert_uint_eq(t.nr_reports, 2);
+	close_devices(&t, m, f);
+}
+
+CASE(a_flushed_device_may_be_forgotten, "H10",
+     "A good flush makes room for another device, and that one is flushed by the next sync")
+{
+	struct m_model *m;
+	struct m_file *f;
+	struct t_env t;
+
+	m = open_devices(&t, &f);
+	for (unsigned i = 0; i < IOMAPI_INODE_DEVICES; i++)
+		write_to_dev(f, i);
+	ck_assert_int_eq(m_sync(f), 0);
+	write_to_dev(f, IOMAPI_INODE_DEVICES);
+	ck_assert_int_eq(m_sync(f), 0);
+	ck_assert_uint_eq(nr_ops(mem_of(IOMAPI_INODE_DEVICES), IOMAP_BIO_FLUSH), 1);
+	for (unsigned i = 0; i < IOMAPI_INODE_DEVICES; i++)
+		ck_assert_uint_eq(nr_ops(mem_of(i), IOMAP_BIO_FLUSH), 1);
+	ck_assert_uint_eq(t.nr_reports, 0);
+	close_devices(&t, m, f);
+}
+
 /* ---- frames ---- */
 
 static int nr_written;

@@ -287,6 +287,72 @@ CASE(the_backlog_comes_merged, "I100 I101",
 	flat_delete(&f);
 }
 
+/* ---- the client's word ---- */
+
+static void fail_in_end_io(struct iomap_bio *bio)
+{
+	iomap_finish_ioends(iomap_ioend_from_bio(bio), -ENOSPC);
+}
+
+/* Eight frames in two ioends, each sent as two requests; the device refuses one request of each. */
+static struct flat *frames_in_pieces(bool complete)
+{
+	struct flat *f = flat_new(&(struct flat_opts){
+		.dev = "mem:flat,size=64m,max=8192", .frames = 8, .no_complete = !complete,
+	});
+	struct iomap_writeback_ctx wpc;
+
+	t_mem_fail(f->mem, IOMAP_BIO_WRITE, 1, 1, -EIO, 3 * BLOCK);
+	t_mem_fail(f->mem, IOMAP_BIO_WRITE, 1, 1, -EIO, 4 * BLOCK);
+	t_mem_hold(f->mem, true);
+	f->wbc.max_ioend_bytes = 4 * BLOCK;
+	f->end_io = complete ? defer : fail_in_end_io;
+	f->complete = merge_and_fail;
+	f->arg = f;
+	flat_wpc(f, &wpc);
+	for (unsigned i = 0; i < 8; i++) {
+		ck_assert_int_eq(iomap_writeback_reserve(&wpc, 1), 0);
+		ck_assert_int_eq(flat_frame(f, &wpc, i), 0);
+	}
+	ck_assert_int_eq(iomap_writeback_finish(&wpc, 0), 0);
+	iomap_ioq_poll(f->ioq, 0, 64, 0);
+	ck_assert_uint_eq(t_mem_nr_held(f->mem), 4);
+	t_mem_release_all(f->mem);
+	while (iomap_ioq_poll(f->ioq, 0, 64, 0) > 0)
+		;
+	flat_settle(f);
+	ck_assert_uint_eq(f->nr_submits, 2);
+	ck_assert_uint_eq(f->nr_written, 8);
+	return f;
+}
+
+static void all_told(struct flat *f)
+{
+	for (unsigned i = 0; i < 8; i++)	/* the device's error came first (H6) */
+		ck_assert_msg(flat_written_of(f, i)->error == -EIO, "frame %u: %d", i,
+			      flat_written_of(f, i)->error);
+	ck_assert_int_eq(iomap_file_check_error(&f->file), -EIO);
+}
+
+CASE(the_clients_error_is_of_all_ranges, "I106 H12",
+     "The device failed one piece, the client the ioend: every frame is told that it failed")
+{
+	struct flat *f = frames_in_pieces(false);
+
+	all_told(f);
+	flat_delete(&f);
+}
+
+CASE(the_clients_error_of_merged_ones, "I101 I106",
+     "The same for ioends that were merged: good pieces of each are told the error")
+{
+	struct flat *f = frames_in_pieces(true);
+
+	ck_assert_uint_eq(f->nr_completed, 1);
+	all_told(f);
+	flat_delete(&f);
+}
+
 /* ---- whose error ---- */
 
 /* Its last range over, the frame goes to another file at once; the error must not follow it. */

@@ -453,6 +453,69 @@ CASE(anonymous_without_an_address_in_the_end, "", "A hook that sends it unplaced
 	flat_delete(&f);
 }
 
+/* ---- the address that was chosen ---- */
+
+static uint64_t addrs[4];
+static unsigned nr_addrs;
+
+static void note_addr(struct iomap_bio *bio)
+{
+	struct iomap_ioend *ioend = iomap_ioend_from_bio(bio);
+
+	ck_assert_uint_lt(nr_addrs, 4);
+	addrs[nr_addrs++] = ioend->addr;
+	iomap_finish_ioends(ioend, bio->status);
+}
+
+static int append(struct flat *f, struct iomap_writeback_ctx *wpc, void *wb_ctx, int error)
+{
+	struct iomap_ioend *ioend = iomap_ioend_take(wpc, wb_ctx);
+
+	(void)f;
+	ioend->bio.op = IOMAP_BIO_ZONE_APPEND;
+	ioend->bio.addr = 2 * T_MEM_ZONE;
+	iomap_ioend_submit(ioend, error);
+	return error;
+}
+
+CASE(the_hooks_address_is_told, "",
+     "At completion the ioend has the address that the hook picked; a second try goes there too")
+{
+	struct flat *f = dirty_blocks(NULL, 3);
+
+	nr_addrs = 0;
+	f->map = anonymous;
+	f->submit = place;
+	f->end_io = note_addr;
+	f->wbc.flags = IOMAP_WB_ISOLATE;
+	t_mem_fail(f->mem, IOMAP_BIO_WRITE, 1, 1, -EIO, (1 << 20) + 2 * BLOCK);
+	write_all(f, 0);
+	ck_assert_uint_eq(nr_addrs, 1);
+	ck_assert_uint_eq(addrs[0], 1 << 20);
+	ck_assert_int_eq(t_mem_data(f->mem)[(1 << 20) + 2 * BLOCK], 'a');
+	ck_assert_int_eq(flat_sync(f), 0);
+	flat_delete(&f);
+}
+
+CASE(the_devices_address_is_told, "",
+     "At completion of a zone append the ioend has the address where the device put it")
+{
+	struct flat *f = dirty_blocks(&(struct flat_opts){ .dev = "mem:flat,size=64m,zoned" }, 3);
+
+	nr_addrs = 0;
+	f->map = anonymous;
+	f->submit = append;
+	f->end_io = note_addr;
+	f->wbc.max_ioend_bytes = BLOCK;
+	write_all(f, 0);
+	ck_assert_uint_eq(nr_addrs, 3);
+	for (unsigned i = 0; i < 3; i++) {
+		ck_assert_uint_eq(addrs[i], 2 * T_MEM_ZONE + i * BLOCK);
+		ck_assert_int_eq(t_mem_data(f->mem)[addrs[i]], 'a');
+	}
+	flat_delete(&f);
+}
+
 /* ---- walking, limits of the pool ---- */
 
 CASE(walking_the_folios, "", "first and next give each range once, with the memory that is sent")

@@ -224,7 +224,7 @@ static void order(unsigned n, unsigned *picks)
 	}
 }
 
-CASE(zeroing_and_reads_in_any_order, "R8 I18 I21",
+CASE(reads_end_in_any_order, "I21",
      "Three reads and the zeros behind the end: whoever comes last, uptodate and unlocked")
 {
 	struct iomap_folio *folio;
@@ -255,6 +255,65 @@ CASE(zeroing_and_reads_in_any_order, "R8 I18 I21",
 		ck_assert_int_eq(m_drop_cache(s.f), 0);
 	}
 	stop(&s);
+}
+
+/* Some of the ranges are there at once, the others when the test says so. */
+static unsigned nr_at_once, nr_late;
+static size_t late[4];
+
+static int read_some_at_once(const struct iomap_iter *iter, struct iomap_read_ctx *ctx, size_t len)
+{
+	struct iomap_folio *folio = ctx->cur_folio;
+	size_t off = (size_t)(iter->pos - folio->pos);
+
+	ck_assert_uint_eq(len, BLOCK);
+	memset((char *)folio->mem + off, 'r', len);
+	if (!nr_at_once) {
+		late[nr_late++] = off;
+		return 0;
+	}
+	nr_at_once--;
+	iomap_finish_folio_read(folio, off, len, 0);
+	return 0;
+}
+
+static void zeros_among_reads(unsigned zeroed, unsigned at_once)
+{
+	const struct iomap_read_ops ops = {
+		.struct_size = sizeof(ops), .read_folio_range = read_some_at_once,
+	};
+	struct iomap_folio *folio;
+	struct table s;
+
+	start(&s, &(struct m_opts){ .chunk = BLOCK, .gap = 1 });
+	make_file(&s, FOLIO);
+	s.f->data[zeroed].type = IOMAP_UNWRITTEN;
+	folio = new_folio(&s, 0);
+	memset(folio->mem, 0x77, FOLIO);
+	nr_at_once = at_once;
+	nr_late = 0;
+	iomap_read_folio(folio, &s.m->ops, &ops, NULL);
+	ck_assert_uint_eq(nr_late, 3 - at_once);
+	while (nr_late) {
+		ck_assert(!uptodate(folio));
+		ck_assert(!iomap_folio_trylock(folio));
+		iomap_finish_folio_read(folio, late[--nr_late], BLOCK, 0);
+	}
+	ck_assert(uptodate(folio));
+	ck_assert(iomap_folio_trylock(folio));
+	iomap_folio_unlock(folio);
+	for (unsigned i = 0; i < FOLIO; i++)
+		ck_assert_int_eq(((char *)folio->mem)[i], i / BLOCK == zeroed ? 0 : 'r');
+	iomap_folio_put(folio);
+	stop(&s);
+}
+
+CASE(zeroing_between_reads, "R8 I21",
+     "One block is zeroed before, between or after reads that end early or late: still uptodate")
+{
+	for (unsigned zeroed = 0; zeroed < 4; zeroed++)
+		for (unsigned at_once = 0; at_once < 4; at_once++)
+			zeros_among_reads(zeroed, at_once);
 }
 
 CASE(pending_bytes_count_what_was_queued, "I20",

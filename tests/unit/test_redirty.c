@@ -156,6 +156,72 @@ CASE(failing_again_is_failed_again, "H8 O11",
 	stop(&s);
 }
 
+/* Blocks 1 and 3 of one folio failed.  Before the pass asks for block 3 a cleaner writes what it
+ * made dirty, and the device fails that as well. */
+static unsigned nr_cleaned, max_cleaned;
+
+static int clean_in_between(struct iomap_inode *inode, int64_t pos, uint64_t len, unsigned flags,
+			    struct iomap *map, struct iomap *srcmap, void *priv)
+{
+	struct m_file *f = M_FILE(inode);
+
+	if (flags & IOMAP_WRITE && pos == 3 * BLOCK && nr_cleaned < max_cleaned) {
+		nr_cleaned++;
+		t_mem_fail(t_mem_find("model"), IOMAP_BIO_WRITE, 1, 1, -EIO, UINT64_MAX);
+		ck_assert_int_eq(m_writeback(f, IOMAP_WB_SYNC_ALL, 0, 0), 0);
+		iomap_mapping_wait_range(inode, 0, IOMAP_MAX_POS);
+	}
+	return m_begin(inode, pos, len, flags, map, srcmap, priv);
+}
+
+static void fail_two_blocks(struct table *s)
+{
+	start(s, NULL);
+	make_file(s, FOLIO);
+	ck_assert_int_eq(m_fill(s->f, BLOCK, BLOCK, 2), BLOCK);
+	ck_assert_int_eq(m_fill(s->f, 3 * BLOCK, BLOCK, 3), BLOCK);
+	t_mem_fail(s->dev, IOMAP_BIO_WRITE, 1, 2, -EIO, UINT64_MAX);
+	ck_assert_int_eq(m_sync(s->f), -EIO);
+	ck_assert_uint_eq(failed_bytes(s), FOLIO);
+	s->m->ops.iomap_begin = clean_in_between;
+	nr_cleaned = 0;
+}
+
+CASE(failing_meanwhile_is_tried_again, "H8",
+     "Blocks of a pass that are written and fail before it ends are dirty again after it")
+{
+	struct table s;
+
+	fail_two_blocks(&s);
+	max_cleaned = 2;
+	ck_assert_int_eq(redirty(&s, 0, IOMAP_MAX_POS), 2 * BLOCK);
+	ck_assert_uint_eq(failed_bytes(&s), 0);
+	ck_assert_int_eq(m_sync(s.f), -EIO);	/* heard of now; and the blocks are written */
+	ck_assert_int_eq(m_sync(s.f), 0);
+	ck_assert(m_device_equals_model(s.f));
+	ck_assert_uint_eq(nr_cleaned, 2);
+	ck_assert(m_balanced(s.m));
+	stop(&s);
+}
+
+CASE(failing_each_time_stays_failed, "H8",
+     "A folio that fails as often as it is tried is given up: -EIO, and it is failed still")
+{
+	struct table s;
+
+	fail_two_blocks(&s);
+	max_cleaned = UINT32_MAX;
+	ck_assert_int_eq(redirty(&s, 0, IOMAP_MAX_POS), -EIO);
+	ck_assert_uint_eq(failed_bytes(&s), FOLIO);
+	max_cleaned = 0;
+	ck_assert_int_eq(redirty(&s, 0, IOMAP_MAX_POS), 2 * BLOCK);
+	ck_assert_uint_eq(failed_bytes(&s), 0);
+	ck_assert_int_eq(m_sync(s.f), -EIO);
+	ck_assert_int_eq(m_sync(s.f), 0);
+	ck_assert(m_device_equals_model(s.f));
+	stop(&s);
+}
+
 CASE(forgetting_is_the_users_word, "H8",
      "forget_failed drops the folios; what is read then is what the device has")
 {

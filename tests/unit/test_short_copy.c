@@ -14,6 +14,7 @@ struct memory {
 	uint8_t bytes[NR_PAGES * PAGE];
 	bool present[NR_PAGES], gone[NR_PAGES];
 	bool shy;			/* a prefault makes present what the copy finds absent */
+	bool tight;			/* a page that comes takes the place of all others */
 	size_t next;			/* where the copy stands */
 	unsigned copies, prefaults;
 	size_t largest;			/* copy asked for, since the last short one */
@@ -59,6 +60,8 @@ static size_t mem_prefault(struct iomap_data *data, size_t len, bool write)
 		if (u->gone[page])
 			break;
 		if (!u->present[page]) {
+			if (u->tight)
+				memset(u->present, false, sizeof(u->present));
 			u->present[page] = true;
 			return u->shy ? len : done + n < len ? done + n : len;
 		}
@@ -191,10 +194,11 @@ CASE(memory_that_comes_page_by_page, "I39 R16 I41",
 	struct table s;
 	size_t left;
 
-	for (int shy = 0; shy < 2; shy++) {
+	for (unsigned i = 0; i < 4; i++) {
 		start_large(&s);
 		u = new_memory(s.f);
-		u->shy = shy;
+		u->shy = i & 1;
+		u->tight = i & 2;	/* never is more than a page there to be copied */
 		ck_assert_int_eq(write_from(u, &mem_ops, 100, sizeof(u->bytes) - 200, &left),
 				 sizeof(u->bytes) - 200);
 		ck_assert_uint_eq(left, 0);
@@ -216,7 +220,7 @@ static size_t copies_nothing(struct iomap_data *data, void *mem, size_t len, boo
 	(void)mem;
 	(void)len;
 	(void)to_user;
-	always_short++;
+	ck_assert_uint_lt(++always_short, 1000);
 	return 0;
 }
 

@@ -45,6 +45,8 @@ CASE(every_folio_dirty_at_the_call, "I89",
 	flat_delete(&f);
 }
 
+#define BUSY 128	/* more folios than are looked up at once */
+
 static int64_t dirty_the_next(struct flat *f, struct iomap_writeback_ctx *wpc,
 			      struct iomap_folio *folio, int64_t pos, uint64_t len,
 			      int64_t end_pos)
@@ -53,25 +55,25 @@ static int64_t dirty_the_next(struct flat *f, struct iomap_writeback_ctx *wpc,
 
 	/* a busy writer: what was just taken, and one further on that was clean at the call */
 	iomap_folio_mark_dirty(folio, 0, BLOCK);
-	if (pos + 8 * BLOCK < FLAT_FILE)
-		flat_dirty_locked(f, pos + 8 * BLOCK, BLOCK, 'n');
+	if (pos < 2 * BUSY * BLOCK)
+		flat_dirty_locked(f, pos + BUSY * BLOCK, BLOCK, 'n');
 	return done;
 }
 
 CASE(a_busy_writer_does_not_keep_it_going, "I89 R47",
      "Folios made dirty during the pass are left for the next one")
 {
-	struct flat *f = dirty_blocks(NULL, 8);
+	struct flat *f = dirty_blocks(NULL, BUSY);
 
 	f->range = dirty_the_next;
 	ck_assert_int_eq(flat_write(f, IOMAP_WB_SYNC_ALL), 0);
-	ck_assert_uint_eq(f->nr_ranges, 8);
+	ck_assert_uint_eq(f->nr_ranges, BUSY);
 	flat_settle(f);
-	ck_assert_uint_eq(nr_dirty(f, 16), 16);
+	ck_assert_uint_eq(nr_dirty(f, 2 * BUSY), 2 * BUSY);
 	f->range = NULL;
 	ck_assert_int_eq(flat_write(f, IOMAP_WB_SYNC_ALL), 0);
 	flat_settle(f);
-	ck_assert_uint_eq(nr_dirty(f, 16), 0);
+	ck_assert_uint_eq(nr_dirty(f, 2 * BUSY), 0);
 	flat_delete(&f);
 }
 
