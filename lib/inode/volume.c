@@ -151,14 +151,15 @@ struct flushed {
 	unsigned nr;
 };
 
-/* All writes that count have completed: once per device is enough. */
-static int flush_once(struct flushed *f, struct iomap_bdev *bdev, uint64_t upto)
+/* All writes that count have completed: once per device is enough, with a ticket for all of them,
+ * for the next inode may have written later than this one. */
+static int flush_once(struct flushed *f, struct iomap_bdev *bdev)
 {
 	for (unsigned i = 0; i < iomapi_min(f->nr, NR_FLUSHED); i++)
 		if (f->bdevs[i] == bdev)
 			return 0;
 	f->bdevs[f->nr++ % NR_FLUSHED] = bdev;
-	return iomap_bdev_flush(bdev, upto);
+	return iomap_bdev_flush(bdev, iomap_bdev_write_seq(bdev));
 }
 
 static int flush_devices(struct iomap_volume *v)
@@ -175,12 +176,12 @@ static int flush_devices(struct iomap_volume *v)
 		rc = iomapi_inode_all_known(inode);
 		first = first ? first : rc;
 		for (unsigned i = 0; i < nr; i++) {
-			rc = flush_once(&f, written[i].bdev, written[i].seq);
+			rc = flush_once(&f, written[i].bdev);
 			first = first ? first : rc;
 		}
 	}
 	for (unsigned i = 0; v->ops->bdev && (bdev = v->ops->bdev(v, i)); i++) {
-		rc = flush_once(&f, bdev, iomap_bdev_write_seq(bdev));
+		rc = flush_once(&f, bdev);
 		first = first ? first : rc;
 	}
 	return first;
