@@ -212,6 +212,13 @@ void iomapi_flush_failed(struct iomap_env *env, struct iomap_bdev *bdev, uint64_
 			iomapi_rooms[i]->flush_failed(env, bdev, since, error);
 }
 
+void iomapi_bdev_gone(struct iomap_env *env, struct iomap_bdev *bdev)
+{
+	for (int i = 0; i < IOMAPI_NR_ROOMS; i++)
+		if (iomapi_rooms[i] && iomapi_rooms[i]->bdev_gone)
+			iomapi_rooms[i]->bdev_gone(env, bdev);
+}
+
 /* ---- life ---- */
 
 IOMAP_API int iomap_env_new(const struct iomap_env_opts *opts, struct iomap_env **env)

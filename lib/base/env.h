@@ -128,10 +128,13 @@ struct iomapi_room {
 	/* Optional: a flush of bdev failed; writes numbered after since are in doubt (H9). */
 	void (*flush_failed)(struct iomap_env *env, struct iomap_bdev *bdev, uint64_t since,
 			     int error);
+	/* Optional: bdev is being closed; nothing is in flight, nobody may name it any more. */
+	void (*bdev_gone)(struct iomap_env *env, struct iomap_bdev *bdev);
 };
 extern const struct iomapi_room *const iomapi_rooms[IOMAPI_NR_ROOMS];	/* NULL: not there */
 void *iomapi_room(struct iomap_env *env, enum iomapi_room_id id);
 void iomapi_flush_failed(struct iomap_env *env, struct iomap_bdev *bdev, uint64_t since, int error);
+void iomapi_bdev_gone(struct iomap_env *env, struct iomap_bdev *bdev);
 /* NULL-terminated; also in lib/rooms.c */
 extern const struct iomap_backend_ops *const iomapi_backends[];
 

@@ -345,6 +345,7 @@ IOMAP_API void iomap_bdev_close(struct iomap_bdev **result)
 		bdev->ops->dev_close(bdev->dev);
 	} else {
 		drain(bdev);
+		iomapi_bdev_gone(env, bdev);
 		iomapi_ioq_claim(bdev->attached[0].ioq);
 		bdev->ops->dev_close(bdev->dev);
 		iomapi_ioq_unclaim(bdev->attached[0].ioq);

@@ -111,8 +111,36 @@ static void room_flush_failed(struct iomap_env *env, struct iomap_bdev *bdev, ui
 	iomap_mutex_unlock(env, &all->lock);
 }
 
+/* What a flush has covered is forgotten with the device; what none has can never be called durable:
+ * it counts as written to a device that is not remembered. */
+static void forget_device(struct iomapi_inode *in, struct iomap_env *env, struct iomap_bdev *bdev)
+{
+	iomap_mutex_lock(env, &in->wb_lock);
+	for (unsigned i = 0; i < IOMAPI_INODE_DEVICES; i++) {
+		struct iomapi_written *w = &in->written[i];
+
+		if (w->bdev != bdev)
+			continue;
+		in->written_elsewhere |= !iomapi_bdev_flushed(bdev, w->seq);
+		*w = (struct iomapi_written){ 0 };
+	}
+	iomap_mutex_unlock(env, &in->wb_lock);
+}
+
+static void room_bdev_gone(struct iomap_env *env, struct iomap_bdev *bdev)
+{
+	struct inodes *all = iomapi_room(env, IOMAPI_ROOM_INODE);
+	struct iomap_list *l;
+
+	iomap_mutex_lock(env, &all->lock);
+	iomapi_list_for_each(l, &all->list)
+		forget_device(iomap_container_of(l, struct iomapi_inode, in_env), env, bdev);
+	iomap_mutex_unlock(env, &all->lock);
+}
+
 const struct iomapi_room iomapi_room_inode = {
 	.init = room_init, .fini = room_fini, .flush_failed = room_flush_failed,
+	.bdev_gone = room_bdev_gone,
 };
 
 /* ---- life ---- */
