@@ -192,6 +192,10 @@ unsigned iomapi_mapping_tagged(struct iomap_inode *inode, int64_t *pos, int64_t 
 unsigned iomapi_mapping_folios(struct iomap_inode *inode, int64_t *pos, int64_t end,
 			       struct iomap_folio **folios, unsigned nr);
 bool iomapi_mapping_has(struct iomap_inode *inode, enum iomapi_tag tag);
+/* Wait for writeback of the range; what failed since the count of failures was that is an error,
+ * over by now or not. */
+int iomapi_mapping_wait_since(struct iomap_inode *inode, int64_t start, int64_t end,
+			      iomap_word failures);
 /* The mapping has dirty folios now, or none any more; mapping->lock held. */
 void iomapi_mapping_note_dirty(struct iomapi_mapping *mapping);
 /* Set and clear tags of a folio in the tree, dirty_inodes follows; mapping->lock held. */

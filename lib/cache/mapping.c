@@ -342,7 +342,8 @@ static int failed_in_range(struct iomap_inode *inode, int64_t start, int64_t end
 	return error ? error : -EIO;
 }
 
-static int wait_range(struct iomap_inode *inode, int64_t start, int64_t end, iomap_word failures)
+int iomapi_mapping_wait_since(struct iomap_inode *inode, int64_t start, int64_t end,
+			      iomap_word failures)
 {
 	struct iomap_folio *folios[BATCH];
 	unsigned nr = 1;
@@ -369,7 +370,7 @@ IOMAP_API int iomap_mapping_wait_range(struct iomap_inode *inode, int64_t start,
 		return -EINVAL;
 	if (!iomapi_mapping_has(inode, IOMAPI_TAG_WRITEBACK))
 		return 0;
-	return wait_range(inode, start, end, iomapi_load(&mapping->failures));
+	return iomapi_mapping_wait_since(inode, start, end, iomapi_load(&mapping->failures));
 }
 
 IOMAP_API int iomap_mapping_write_and_wait_range(struct iomap_inode *inode, int64_t start,
@@ -391,7 +392,7 @@ IOMAP_API int iomap_mapping_write_and_wait_range(struct iomap_inode *inode, int6
 	if (iomapi_mapping_has(inode, IOMAPI_TAG_DIRTY) ||
 	    iomapi_mapping_has(inode, IOMAPI_TAG_WRITEBACK))
 		rc = inode->ops->writepages(inode, &wbc);
-	waited = wait_range(inode, start, end, failures);
+	waited = iomapi_mapping_wait_since(inode, start, end, failures);
 	return rc ? rc : waited;
 }
 

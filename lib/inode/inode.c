@@ -355,8 +355,10 @@ IOMAP_API void iomap_inode_set_error(struct iomap_inode *inode, int error)
 	if (!error || iomapi_inode_killed(inode))	/* DROP: errors are forgotten */
 		return;
 	iomapi_errseq_set(&iomapi_inode(inode)->errseq, error);
-	if (inode->volume)
-		iomapi_errseq_set(&inode->volume->errseq, error);
+	if (!inode->volume)
+		return;
+	iomapi_errseq_set(&inode->volume->errseq, error);
+	iomapi_add(&inode->volume->errors, 1);
 }
 
 IOMAP_API void iomap_inode_dio_wait(struct iomap_inode *inode)

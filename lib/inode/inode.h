@@ -89,6 +89,7 @@ struct iomap_volume {
 	struct iomap_list inodes;
 	iomap_word errseq;		/* every error of every inode */
 	iomap_word error_seen;		/* the cursor of volume_sync */
+	iomap_word errors;		/* how many there were */
 };
 /* Lists of inodes: taken with no lock of the library held but the I/O lock. */
 #define IOMAPI_RANK_INODES (IOMAP_RANK_MAPPING + 5)

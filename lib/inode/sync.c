@@ -95,12 +95,14 @@ static int flush_devices(struct iomap_inode *inode)
 
 static int sync_cached(struct iomap_inode *inode, int64_t start, int64_t end, bool datasync)
 {
+	/* before the first write: it may be over, and have failed, when the walk is through */
+	iomap_word failures = iomapi_load(&iomapi_mapping(inode)->failures);
 	bool flushed = false;
 	int rc = 0, waited;
 
 	if (start < end) {	/* for writepages an end of 0 would be the end of the file */
 		rc = iomapi_inode_write_range(inode, start, end);
-		waited = iomap_mapping_wait_range(inode, start, end);
+		waited = iomapi_mapping_wait_since(inode, start, end, failures);
 		if (!rc)
 			rc = waited;
 	}

@@ -201,6 +201,8 @@ static int check_error(struct iomap_volume *v)
 
 IOMAP_API int iomap_volume_sync(struct iomap_volume *volume)
 {
+	/* before the first write: it may be over, and have failed, before anybody waits for it */
+	iomap_word errors = iomapi_load(&volume->errors);
 	bool flushed = false;
 	int rc, waited, seen;
 
@@ -208,6 +210,8 @@ IOMAP_API int iomap_volume_sync(struct iomap_volume *volume)
 	waited = for_each_inode(volume, wait_writeback);
 	if (!rc)
 		rc = waited;
+	if (!rc && iomapi_load(&volume->errors) != errors)
+		rc = -EIO;		/* its number is in the cursor */
 	if (!rc) {
 		rc = volume->ops->sync_metadata(volume, &flushed);
 		rc = rc > 0 ? -EIO : rc;
