@@ -129,7 +129,6 @@ enum {				/* track->how */
 	IOMAPI_HOW_PIECES	= 1 << 0,	/* cannot go to the backend as it stands */
 	IOMAPI_HOW_PIECE	= 1 << 1,	/* is a piece: embedded in struct iomapi_piece */
 	IOMAPI_HOW_TICKET	= 1 << 2,	/* a flush that is free once upto is covered */
-	IOMAPI_HOW_FLUSH_FAILED	= 1 << 3,	/* seg_off: last good flush; tell the inodes */
 	IOMAPI_HOW_WAKE		= 1 << 4,	/* an object wait watches bio->state */
 	IOMAPI_HOW_COUNTED	= 1 << 5,	/* a write that has completed */
 };

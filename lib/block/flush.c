@@ -32,7 +32,10 @@ void iomapi_flush_end(struct iomap_bio *req)
 	iomapi_trace(bdev->env, .event = IOMAP_TRACE_FLUSH, .bdev = bdev, .result = req->status,
 		     .addr = t->seg_off, .len = t->off, .id = (uintptr_t)req);
 	if (req->status) {
-		t->how |= IOMAPI_HOW_FLUSH_FAILED;
+		/* Now, not with the end of the bio, which may be late: a good flush that comes in
+		 * between must not let anybody believe that the writes are durable. */
+		iomapi_flush_doubt(bdev, req->status);
+		iomapi_flush_failed(bdev->env, bdev, t->seg_off, req->status);
 		return;
 	}
 	while (seq < t->off && !iomapi_cas(&bdev->flushed_seq, &seq, t->off))

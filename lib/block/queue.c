@@ -97,10 +97,6 @@ static void piece_complete(struct iomap_ioq *ioq, struct iomap_bio *req)
 
 	if (req->status)
 		iomapi_bio_fail(bio, req->status);
-	if (iomapi_track(req)->how & IOMAPI_HOW_FLUSH_FAILED) {
-		iomapi_track(bio)->how |= IOMAPI_HOW_FLUSH_FAILED;
-		iomapi_track(bio)->seg_off = iomapi_track(req)->seg_off;
-	}
 	if (req->op == IOMAP_BIO_ZONE_APPEND)
 		bio->addr = req->addr;
 	if (bio->piece_end && req->op != IOMAP_BIO_FLUSH) {

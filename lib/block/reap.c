@@ -31,10 +31,6 @@ static void end_bio(struct iomap_ioq *ioq, struct iomap_bio *bio)
 	iomapi_trace(ioq->env, .event = IOMAP_TRACE_BIO_END, .bdev = bdev, .result = bio->status,
 		     .addr = bio->addr, .len = bio->len, .type = bio->op, .flags = bio->flags,
 		     .id = (uintptr_t)bio);
-	if (iomapi_track(bio)->how & IOMAPI_HOW_FLUSH_FAILED) {
-		iomapi_flush_doubt(bdev, bio->status);
-		iomapi_flush_failed(ioq->env, bdev, iomapi_track(bio)->seg_off, bio->status);
-	}
 	/* The pieces cover the bio: what was not sent in pieces is one of them. */
 	if (bio->piece_end && iomapi_track(bio)->off < bio->len)
 		bio->piece_end(bio, iomapi_track(bio)->off, bio->len - iomapi_track(bio)->off,
