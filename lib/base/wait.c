@@ -424,8 +424,11 @@ static void look_and_block(struct waiter *w, struct iomapi_sleeper *s, bool may_
 	if (word_changed(w) || iomapi_work_waiting(w->env, iomapi_work_allowed(w->self)))
 		return;
 	may_block &= !drive_all(w, &nr);
-	if (w->env->opts.callbacks == IOMAP_CALLBACKS_MANUAL && !word_changed(w))
-		may_block &= !run_callbacks(w->env, WAIT_BATCH);
+	if (w->env->opts.callbacks == IOMAP_CALLBACKS_MANUAL && !word_changed(w) &&
+	    run_callbacks(w->env, WAIT_BATCH)) {
+		w->handover = true;	/* they may have submitted, and that was put off */
+		may_block = false;
+	}
 	if (!may_block || word_changed(w))
 		return;
 	if (nr)
