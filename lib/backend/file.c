@@ -235,6 +235,9 @@ static int adopt_fd(struct file_dev *dev, const struct file_opts *o)
 	    ((flags & O_ACCMODE) == O_RDONLY && !(o->flags & IOMAP_BDEV_RDONLY)))
 		return report(dev->env, -EACCES, "fd", (uint64_t)dev->fd, 0,
 			      "the descriptor was opened for less", NULL);
+	if (flags & O_APPEND)
+		return report(dev->env, -EINVAL, "fd", (uint64_t)dev->fd, 0,
+			      "the descriptor appends: it writes at no address", NULL);
 	dev->direct = flags & O_DIRECT;
 	return 0;
 }
