@@ -43,7 +43,7 @@ static inline int iomapi_parse_size(const char *text, uint64_t *size)
 	uint64_t n = 0;
 	unsigned shift = 0;
 
-	if (!*text)
+	if (*text < '0' || *text > '9')
 		return -EINVAL;
 	for (; *text >= '0' && *text <= '9'; text++) {
 		if (n > (uint64_t)INT64_MAX / 10 - 1)
