@@ -45,6 +45,7 @@ struct file_dev {
 	struct iomap_env *env;
 	int fd;
 	bool owned, direct, rdonly, block_device;
+	bool locked;			/* EXCLUSIVE, on a file */
 	struct iomap_bdev_limits limits;
 };
 
@@ -187,7 +188,10 @@ static void find_limits(struct file_dev *dev, uint32_t depth)
 /* O_EXCL on a block device: not while it is mounted or held.  On a file a lock says the same. */
 static int hold_exclusively(struct file_dev *dev)
 {
-	if (dev->block_device || !flock(dev->fd, LOCK_EX | LOCK_NB))
+	if (dev->block_device)
+		return dev->owned ? 0 : -ENOTSUP;	/* O_EXCL is for an open */
+	dev->locked = !flock(dev->fd, LOCK_EX | LOCK_NB);
+	if (dev->locked)
 		return 0;
 	return errno == EWOULDBLOCK ? -EBUSY : -errno;
 }
@@ -302,7 +306,8 @@ static int set_up(struct file_queue *q, struct file_dev *dev, const struct file_
 	if (o->flags & IOMAP_BDEV_EXCLUSIVE)
 		rc = hold_exclusively(dev);
 	if (rc)
-		return report(dev->env, rc, "path", 0, 0, "held by somebody else", o->path);
+		return report(dev->env, rc, "path", 0, 0,
+			      rc == -EBUSY ? "held by somebody else" : "cannot be held", o->path);
 	find_limits(dev, q->depth);
 	return make_size(dev, o);
 }
@@ -358,6 +363,8 @@ static void file_dev_close(void *arg)
 
 	if (dev->owned)
 		close(dev->fd);
+	else if (dev->locked)
+		flock(dev->fd, LOCK_UN);
 	iomapi_free(dev->env, dev, sizeof(*dev));
 }
 
