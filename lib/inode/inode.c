@@ -25,6 +25,7 @@
 
 #include <iomap/bdev.h>
 
+#include "base/log.h"
 #include "block/block.h"
 
 #define MIN_BLOCK_BITS	9
@@ -154,6 +155,20 @@ static bool ops_ok(const struct iomap_inode_ops *ops, uint32_t flags)
 	return ops->writepages && ops->sync_metadata && ops->tryget && ops->put;
 }
 
+/* No block of the device may be written in part. */
+static bool blocks_fit(const struct iomap_inode_opts *opts, struct iomap_env *env)
+{
+	uint32_t block = 1u << opts->block_bits;
+	uint32_t device = iomapi_bdev_limits(opts->bdev)->logical_block;
+
+	if (device <= block)
+		return true;
+	iomapi_report(env, .rule = "device", .callback = "iomap_inode_init",
+		      .field = "block_bits", .value = block, .bound = device,
+		      .text = "the device's logical blocks are larger than the file's");
+	return false;
+}
+
 static int check_opts(const struct iomap_inode_opts *opts, struct iomap_env *env)
 {
 	const uint32_t known = IOMAP_INODE_FRAMES | IOMAP_INODE_DAX | IOMAP_INODE_STABLE;
@@ -170,10 +185,10 @@ static int check_opts(const struct iomap_inode_opts *opts, struct iomap_env *env
 		return -EINVAL;
 	if (!(opts->flags & IOMAP_INODE_FRAMES) && (!opts->volume || !opts->volume->cache))
 		return -EINVAL;
-	if (opts->bdev && (iomapi_bdev_env(opts->bdev) != env ||
-			   (1u << opts->block_bits) %
-				   iomapi_bdev_limits(opts->bdev)->logical_block))
-		return -EINVAL;		/* no block of the device may be written in part */
+	if (opts->bdev && iomapi_bdev_env(opts->bdev) != env)
+		return -EINVAL;
+	if (opts->bdev && !blocks_fit(opts, env))
+		return -EINVAL;
 	return iomapi_forked(env) ? -ECHILD : 0;
 }
 
