@@ -166,6 +166,7 @@ struct iomap_ioq {
 	struct iomapi_driver driver;
 	struct iomap_env *env;
 	struct iomap_ioq_opts opts;	/* resolved */
+	char backend[16];		/* opts.backend: the caller's string may go */
 	const void *owner;		/* SINGLE_ISSUER: iomapi_self of the opener */
 	iomap_word refs;		/* the opener's and one per attached device */
 

@@ -280,6 +280,8 @@ static int resolve_opts(struct iomap_ioq_opts *o, const struct iomap_ioq_opts *o
 		o->max_background = iomapi_max(o->depth * 3 / 4, 1u);
 	if (!o->max_devices)
 		o->max_devices = 1024;
+	if (o->backend && strlen(o->backend) >= sizeof(((struct iomap_ioq *)0)->backend))
+		return -EINVAL;
 	if (o->flags & ~(uint32_t)IOMAP_IOQ_SINGLE_ISSUER || o->depth > IOMAPI_MAX_DEPTH)
 		return -EINVAL;
 	return 0;
@@ -302,6 +304,8 @@ IOMAP_API int iomap_ioq_new(struct iomap_env *env, const struct iomap_ioq_opts *
 		return -ENOMEM;
 	ioq->env = env;
 	ioq->opts = resolved;
+	if (resolved.backend)
+		ioq->opts.backend = strcpy(ioq->backend, resolved.backend);
 	ioq->refs = 1;
 	if (resolved.flags & IOMAP_IOQ_SINGLE_ISSUER)
 		ioq->owner = iomapi_self(env);
