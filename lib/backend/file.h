@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * backend/file.h - a file or block device that is open: file_open.c makes it, file.c works on it.
+ *
+ * Threads: only read after it was opened.
+ */
+#ifndef IOMAPI_FILE_H
+#define IOMAPI_FILE_H
+
+#include "backend/backend.h"
+
+#define IOMAPI_FILE_SEGS 1024		/* of a request */
+
+struct iomapi_file_dev {
+	struct iomap_env *env;
+	int fd;
+	bool owned, direct, rdonly, block_device;
+	bool locked;			/* EXCLUSIVE, on a file */
+	struct iomap_bdev_limits limits;
+};
+
+/* spec is "PATH[,size=N,create]", or NULL: fd is used and stays the caller's.  flags are
+ * IOMAP_BDEV_*; what is wrong is reported too. */
+int iomapi_file_open(struct iomap_env *env, const char *spec, int fd, unsigned flags,
+		     uint32_t depth, struct iomapi_file_dev **result);
+void iomapi_file_close(struct iomapi_file_dev *dev);
+uint64_t iomapi_file_size(const struct iomapi_file_dev *dev);	/* now */
+
+#endif
