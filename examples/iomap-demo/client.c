@@ -218,15 +218,6 @@ static const struct iomap_volume_ops volume_ops = {
 
 /* ---- open and close ---- */
 
-static void on_log(void *arg, const struct iomap_log_record *record)
-{
-	struct client *c = arg;
-
-	snprintf(c->report, sizeof(c->report), "%s, %s: %s %s", record->rule ? record->rule : "?",
-		 record->callback ? record->callback : "?", record->field ? record->field : "",
-		 record->text ? record->text : "");
-}
-
 static int open_inode(struct client *c, const struct client_opts *opts)
 {
 	struct iomap_cache_opts cache = {
@@ -263,8 +254,8 @@ int client_open(struct client *c, struct demo *d, const struct client_opts *opts
 	memset(c, 0, sizeof(*c));
 	c->demo = d;
 	env.struct_size = sizeof(env);
-	env.log = on_log;
-	env.log_arg = c;
+	env.log = demo_log;
+	env.log_arg = d;
 	env.trace = opts->trace;
 	env.trace_arg = opts->trace_arg;
 	rc = iomap_env_new(&env, &c->env);

@@ -30,7 +30,6 @@ struct client {
 	bool delalloc;			/* writes only reserve; writeback finds the place */
 	uint64_t max_ioend_bytes;	/* 0: the library's default */
 	uint64_t nr_ioends, converted;
-	char report[160];		/* the last word of the log hook, "" without one */
 };
 struct client_opts {
 	const char *device, *name;	/* for the library; in error lines */

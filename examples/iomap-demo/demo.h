@@ -21,11 +21,13 @@ struct demo {
 	struct iomap_env_opts env;	/* alloc, dealloc, alloc_arg; a command sets the hooks */
 	FILE *out, *err;
 	bool utf8, colour, tty;		/* of out */
+	char report[256];		/* the library's last word about an error, or "" */
 };
 
 /* ---- term.c: memory, words, what the terminal can do ---- */
 
 void demo_init(struct demo *d);			/* stdout, stderr, malloc; asks the terminal */
+void demo_log(void *arg, const struct iomap_log_record *record);	/* arg: struct demo */
 void *demo_alloc(struct demo *d, size_t size);	/* zeroed, aligned to a page */
 void demo_free(struct demo *d, void *mem, size_t size);	/* NULL is fine */
 /* One line to err: "iomap-demo: " what, and what rc means unless it is 0.  Returns rc. */

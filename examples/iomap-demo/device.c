@@ -82,6 +82,8 @@ int device_open_error(struct demo *d, int rc, const char *given)
 	if (rc == -ENOTSUP)
 		return demo_error(d, rc, "no backend for device %s (there are null: and file:)",
 				  given);
+	if (*d->report)
+		return demo_error(d, rc, "cannot open device %s: %s", given, d->report);
 	return demo_error(d, rc, "cannot open device %s", given);
 }
 

@@ -135,7 +135,7 @@ static int run(struct demo *d, struct facts *f, struct client *c)
 		rc = iomap_file_sync(&c->file, 0, IOMAP_MAX_POS, false);
 	f->size = iomap_inode_size(&c->inode);
 	demo_free(d, mem, MERGE_BYTES);
-	return rc ? demo_error(d, rc, "merge: %s", *c->report ? c->report : DEVICE) : 0;
+	return rc ? demo_error(d, rc, "merge: %s", *d->report ? d->report : DEVICE) : 0;
 }
 
 static void tell(struct demo *d, const struct merge_opts *opts, const struct facts *f)

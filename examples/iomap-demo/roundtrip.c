@@ -56,8 +56,11 @@ static int with_device(struct demo *d, struct device *dev)
 	struct iomap_env *env = NULL;
 	struct iomap_ioq *ioq = NULL;
 	char *mem = demo_alloc(d, 2 * REQUEST);
-	int rc = mem ? iomap_env_new(&opts, &env) : -ENOMEM;
+	int rc;
 
+	opts.log = demo_log;
+	opts.log_arg = d;
+	rc = mem ? iomap_env_new(&opts, &env) : -ENOMEM;
 	if (!rc)
 		rc = iomap_ioq_new(env, NULL, &ioq);
 	if (rc) {

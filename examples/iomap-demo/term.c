@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include "demo.h"
@@ -25,6 +26,14 @@ void demo_init(struct demo *d)
 	d->utf8 = !strcmp(nl_langinfo(CODESET), "UTF-8");
 	d->tty = isatty(fileno(stdout)) == 1;
 	d->colour = d->tty && term && strcmp(term, "dumb") && !(no_color && *no_color);
+}
+
+void demo_log(void *arg, const struct iomap_log_record *record)
+{
+	struct demo *d = arg;
+
+	if (record->level <= LOG_ERR)
+		snprintf(d->report, sizeof(d->report), "%s", record->text ? record->text : "");
 }
 
 void *demo_alloc(struct demo *d, size_t size)

@@ -261,6 +261,9 @@ CASE(copy_names_a_device_that_does_not_do, "", "No scheme, an unknown one, no pa
 	copy_refuses(&(struct copy_opts){ .source = p.source, .device = "image" }, "'image'");
 	copy_refuses(&(struct copy_opts){ .source = p.source, .device = "" }, "device ''");
 	copy_refuses(&(struct copy_opts){ .source = p.source, .device = "tape:x" }, "tape:x");
+	copy_refuses(&(struct copy_opts){ .source = p.source, .device = "null:x" }, "not a size");
+	copy_refuses(&(struct copy_opts){ .source = p.source, .device = "file:x,bogus" },
+		     "unknown option \"bogus\"");
 	copy_refuses(&(struct copy_opts){ .source = p.source, .device = "file:" }, "no path");
 	copy_refuses(&(struct copy_opts){ .source = p.source, .device = "file:/nonexistent/x" },
 		     "/nonexistent/x");
