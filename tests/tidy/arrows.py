@@ -60,7 +60,8 @@ def judge_outside(path, kind, header, root):
         return None
     top = path.split("/")[0]
     folder = os.path.dirname(path)
-    if os.path.exists(os.path.join(root, folder, header)):
+    place = os.path.normpath(os.path.join(folder, header))
+    if place.startswith(top + "/") and os.path.exists(os.path.join(root, place)):
         return None             # a neighbour
     if top == "tests" and header.split("/")[0] in ("harness", "model"):
         return None
