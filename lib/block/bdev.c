@@ -380,9 +380,11 @@ static bool has_dax(const struct iomap_bdev *bdev)
 IOMAP_API int iomap_bdev_direct_access(struct iomap_bdev *bdev, uint64_t addr, uint64_t len,
 				       void **mem, uint64_t *got)
 {
+	uint64_t size = iomapi_load_relaxed(&bdev->limits.size);
+
 	if (!has_dax(bdev))
 		return -ENOTSUP;
-	if (addr > bdev->limits.size || len > bdev->limits.size - addr)
+	if (addr > size || len > size - addr)
 		return -EINVAL;
 	return bdev->ops->direct_access(bdev->dev, addr, len, mem, got);
 }

@@ -200,7 +200,7 @@ static int check_inside(const struct ask *ask, const struct iomap *map, uint64_t
 			const struct iomap_bdev_limits *limits)
 {
 	struct iomap_bdev_limits fresh = { .struct_size = sizeof(fresh) };
-	uint64_t size = limits->size;
+	uint64_t size = iomapi_load_relaxed(&limits->size);	/* may be refreshed just now */
 
 	if (fits(map, len, size))
 		return 0;
@@ -491,7 +491,8 @@ static int check_wb_inside(struct iomap_inode *inode, const struct iomap *map, i
 	const struct ask ask = { .inode = inode, .callback = "writeback_range", .pos = pos };
 
 	if (map->addr == IOMAP_NULL_ADDR)
-		return bad(&ask, "V4", "addr", map->addr, limits->size, "has no address");
+		return bad(&ask, "V4", "addr", map->addr,
+			   iomapi_load_relaxed(&limits->size), "has no address");
 	if (map->addr & (limits->logical_block - 1))
 		return bad(&ask, "V4", "addr", map->addr, limits->logical_block,
 			   "not aligned to the device's block");
@@ -558,14 +559,15 @@ int iomapi_map_check_writeback(struct iomap_inode *inode, const struct iomap *ma
 			       const struct iomap_bdev_limits *limits)
 {
 	uint64_t offset = (uint64_t)map->offset, into = (uint64_t)pos - offset;
-	uint64_t end = offset + map->length, mask = block_mask(inode);
+	uint64_t end = offset + map->length, mask = block_mask(inode), size;
 
 	if (offset > (uint64_t)pos || into >= map->length || ((end | map->length) >> 63) ||
 	    (map->flags & ~(FLAGS_WRITEBACK & ~IOMAP_F_ANON_WRITE)) || spare_words(map) ||
 	    ((offset | end) & mask) || !has_addr(map) || !map->bdev || !limits)
 		return judge_wb(inode, map, pos, len, end_pos, limits);
+	size = iomapi_load_relaxed(&limits->size);
 	if (limits->logical_block > mask + 1 || (map->addr & (limits->logical_block - 1)) ||
-	    map->addr > limits->size || into + len > limits->size - map->addr)
+	    map->addr > size || into + len > size - map->addr)
 		return judge_wb(inode, map, pos, len, end_pos, limits);
 	return 0;
 }

@@ -403,7 +403,7 @@ static int begin(struct adding *a)
 static void remember_map(struct iomapi_ioend *px, const struct adding *a)
 {
 	const struct iomap *map = &a->wpc->iomap;
-	uint64_t len = map->length, size = a->limits->size;
+	uint64_t len = map->length, size = iomapi_load_relaxed(&a->limits->size);
 
 	px->map = *map;
 	px->dontcache_mask = a->wpc->wbc->flags & IOMAP_WB_DONTCACHE ? 0 : IOMAP_FOLIO_DONTCACHE;
