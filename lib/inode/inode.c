@@ -207,6 +207,16 @@ static void init_private(struct iomapi_inode *in, const struct iomap_inode_opts 
 	in->work.work_class = IOMAP_WORK_IOEND;
 }
 
+/* An inode that was evicted may have written what no flush has covered yet: should that flush fail,
+ * this one has to hear of it (H9).  It may have written nothing; nobody knows any more. */
+static void note_earlier_life(struct iomap_inode *inode)
+{
+	uint64_t seq = inode->bdev ? iomap_bdev_write_seq(inode->bdev) : 0;
+
+	if (seq && !iomapi_bdev_flushed(inode->bdev, seq))
+		iomapi_inode_note_written(inode, inode->bdev, seq);
+}
+
 IOMAP_API int iomap_inode_init(struct iomap_inode *inode, const struct iomap_inode_opts *opts)
 {
 	struct iomapi_inode *in = iomapi_inode(inode);
@@ -237,6 +247,7 @@ IOMAP_API int iomap_inode_init(struct iomap_inode *inode, const struct iomap_ino
 	iomap_mutex_unlock(env, &all->lock);
 	if (opts->volume)
 		iomapi_volume_join(opts->volume, inode);
+	note_earlier_life(inode);
 	return 0;
 }
 
