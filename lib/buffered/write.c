@@ -138,6 +138,25 @@ static int prepare(struct writer *w, const struct iomap_iter *iter, struct iomap
 	return rc;
 }
 
+/*
+ * A short copy into a folio that is not all there.  In fresh blocks it is as nothing (I38).  But
+ * bytes that came into a block with a content are in the file already, for whoever reads it: they
+ * count, and with them all before, up to a block that had no content and did not get all of it.
+ */
+static size_t short_copied(struct iomap_folio *folio, size_t off, size_t copied, size_t mask)
+{
+	size_t end = off + copied, last = (end - 1) & ~mask;
+	bool any = false;
+
+	for (size_t at = off & ~mask; at < end && !any; at += mask + 1)
+		any = iomapi_folio_block_uptodate(folio, at);
+	if (!any)
+		return 0;
+	if (!(end & mask) || iomapi_folio_block_uptodate(folio, last))
+		return copied;
+	return last - off;
+}
+
 /* How many of the copied bytes count. */
 static size_t copied_into(struct writer *w, struct iomap_iter *iter, struct iomap_folio *folio,
 			  size_t off, size_t len, size_t copied)
@@ -153,12 +172,12 @@ static size_t copied_into(struct writer *w, struct iomap_iter *iter, struct ioma
 		return copied;
 	}
 	/* somewhere behind the last byte may be a block that nobody filled */
-	if (copied < len && !(iomap_folio_flags(folio) & IOMAP_FOLIO_UPTODATE))
-		return 0;
+	if (copied && copied < len && !(iomap_folio_flags(folio) & IOMAP_FOLIO_UPTODATE))
+		copied = short_copied(folio, off, copied, mask);
 	if (!copied)
 		return 0;
 	iomapi_folio_set_uptodate(folio, off & ~mask,
-				  ((off + len + mask) & ~mask) - (off & ~mask));
+				  ((off + copied + mask) & ~mask) - (off & ~mask));
 	iomap_folio_mark_dirty(folio, off, copied);
 	return copied;
 }
