@@ -77,6 +77,8 @@ static int get_folio(struct writer *w, struct iomap_iter *iter, size_t len,
 		      .value = f ? (uint64_t)f->pos : 0, .bound = (uint64_t)iter->pos,
 		      .inode = w->inode, .pos = iter->pos,
 		      .text = "0 and a folio that contains the position");
+	if (!rc && f)
+		w->wops->put_folio(w->inode, iter->pos, 0, f);
 	return -EIO;
 }
 
