@@ -189,7 +189,9 @@ IOMAP_API int iomap_writepages(struct iomap_writeback_ctx *wpc)
 		return -ESTALE;
 	w.sync_all = wpc->wbc->sync_mode == IOMAP_WB_SYNC_ALL;
 	if (!w.sync_all && wpc->wbc->bytes_to_write)
-		w.limit = wpc->wbc->bytes_queued + wpc->wbc->bytes_to_write;
+		w.limit = iomapi_min(wpc->wbc->bytes_to_write,
+				     UINT64_MAX - wpc->wbc->bytes_queued) +
+			  wpc->wbc->bytes_queued;
 	walk_inode(&w, wpc->wbc);
 	rc = iomap_writeback_finish(wpc, 0);
 	return w.error ? w.error : rc;
