@@ -140,6 +140,9 @@ static void finish_one(struct iomap_ioend *ioend, int error)
 	struct iomap_ioend *parent = ioend->parent;
 
 	if (parent) {
+		/* ended by its holder without being sent */
+		if (!(iomapi_ioend(ioend)->state & IOMAPI_IOEND_SENT))
+			iomapi_ioend_part_sent(iomapi_ioend(parent), true);
 		iomapi_ioend_free(iomapi_ioend(ioend));
 		ioend = parent;
 	}

@@ -148,6 +148,7 @@ static void reset(struct iomapi_ioend *px, struct iomap_inode *inode, int64_t of
 
 	memset(px, 0, offsetof(struct iomapi_ioend, ioend.bio));
 	px->room = room;
+	px->unsent = 1;
 	iomap_list_init(&ioend->list);
 	iomap_list_init(&ioend->inflight);
 	iomap_list_init(&ioend->merged);

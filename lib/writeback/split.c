@@ -61,6 +61,15 @@ static void move_segments(struct iomapi_ioend *px, struct iomapi_ioend *front, u
 	}
 }
 
+void iomapi_ioend_part_sent(struct iomapi_ioend *px, bool held)
+{
+	if (iomapi_sub(&px->unsent, 1))
+		return;
+	iomapi_add(&px->room->nr_sent, 1);
+	if (held)
+		iomapi_sub(&px->room->nr_held, 1);
+}
+
 IOMAP_API int iomap_split_ioend(struct iomap_ioend *ioend, uint64_t max, bool is_append,
 				struct iomap_ioend **front)
 {
@@ -83,6 +92,7 @@ IOMAP_API int iomap_split_ioend(struct iomap_ioend *ioend, uint64_t max, bool is
 	piece->ioend.size = max;
 	piece->ioend.parent = ioend;
 	iomapi_add(&ioend->remaining, 1);
+	iomapi_add(&px->unsent, 1);
 	ioend->flags &= ~(uint32_t)IOMAP_IOEND_BOUNDARY;
 	ioend->offset += (int64_t)max;
 	ioend->size -= max;

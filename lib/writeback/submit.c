@@ -33,6 +33,24 @@ static int no_address(const struct iomap_ioend *ioend)
 	return -EIO;
 }
 
+/*
+ * From held to sent.  What was cut comes back only when all of its parts were sent: until then it
+ * counts as held, for a wait would not bring it (H14).
+ */
+static void count_sent(struct iomapi_ioend *px)
+{
+	bool held = px->state & IOMAPI_IOEND_HELD;
+
+	if (!held && (px->first || px->cut)) {
+		iomapi_add(&px->room->nr_held, 1);
+		held = true;
+	}
+	px->state = (px->state | IOMAPI_IOEND_SENT) & ~(uint32_t)IOMAPI_IOEND_HELD;
+	iomapi_ioend_part_sent(px, held);
+	if (px->ioend.parent)
+		iomapi_ioend_part_sent(iomapi_ioend(px->ioend.parent), true);
+}
+
 static void send(struct iomapi_ioend *px, int error)
 {
 	struct iomap_ioend *ioend = &px->ioend;
@@ -50,12 +68,7 @@ static void send(struct iomapi_ioend *px, int error)
 		ioend->addr = bio->addr;	/* the hook's choice: now it has a place */
 	px->end_io = bio->end_io;
 	bio->end_io = bio_ended;
-	px->state |= IOMAPI_IOEND_SENT;
-	iomapi_add(&px->room->nr_sent, 1);
-	if (px->state & IOMAPI_IOEND_HELD) {
-		px->state &= ~(uint32_t)IOMAPI_IOEND_HELD;
-		iomapi_sub(&px->room->nr_held, 1);
-	}
+	count_sent(px);
 	if (error) {
 		px->state |= IOMAPI_IOEND_UNSENT;
 		bio->status = error;

@@ -31,7 +31,7 @@ struct iomapi_writeback {
 	struct iomap_env *env;
 	struct iomap_bio_pool *pool;	/* bios inside struct iomapi_ioend */
 	uint32_t nr_ioends;
-	iomap_word nr_held;		/* taken by a hook and not yet submitted */
+	iomap_word nr_held;		/* taken by a hook, not submitted, in whole or in part */
 	iomap_word nr_sent;		/* submitted and not yet free: waiting brings them back */
 	iomap_word since_yield;		/* folios completed */
 };
@@ -52,6 +52,7 @@ struct iomapi_ioend {
 	int64_t map_end;		/* up to here map is known to be good.. */
 	uint64_t max_bytes;
 	uint64_t unit;			/* cuts fall on multiples of it, from the start */
+	iomap_word unsent;		/* parts not submitted: itself, its front pieces */
 	uint32_t walk;			/* segment that iomap_ioend_first/next gave last */
 	uint32_t first;			/* segments gone to front pieces.. */
 	uint64_t cut;			/* ..and bytes of the next one */
@@ -163,6 +164,8 @@ enum iomap_trace_why iomapi_cannot_follow(const struct iomap_ioend *ioend,
 					  const struct iomapi_span *next);
 
 /* ---- split.c ---- */
+/* One part of it less is kept by a holder; with the last it counts as sent. */
+void iomapi_ioend_part_sent(struct iomapi_ioend *px, bool held);
 void iomapi_ioend_restore(struct iomapi_ioend *px);	/* a segment cut in two is whole again */
 
 /* ---- finish.c ---- */
