@@ -75,7 +75,9 @@ IOMAP_API int iomap_split_ioend(struct iomap_ioend *ioend, uint64_t max, bool is
 {
 	struct iomapi_ioend *px = iomapi_ioend(ioend), *piece;
 	uint64_t block = 1ull << ioend->inode->block_bits;
-	uint64_t unit = max >= px->unit ? px->unit : block;
+	/* what may not tear is never cut; grain is given up where not even one fits */
+	uint64_t least = iomapi_max(block, (uint64_t)ioend->bio.atomic_bytes);
+	uint64_t unit = max >= px->unit ? px->unit : least;
 
 	*front = NULL;
 	if (ioend->bio.op != IOMAP_BIO_WRITE && ioend->bio.op != IOMAP_BIO_ZONE_APPEND)
