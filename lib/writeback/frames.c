@@ -49,8 +49,12 @@ int iomapi_wpc_start(struct iomap_writeback_ctx *wpc)
 
 	if (iomapi_likely(st->state & IOMAPI_WPC_STARTED))
 		return 0;
-	if (!wpc->inode || !wpc->wbc || !wpc->ops || !wpc->ops->writeback_range ||
-	    !wpc->ops->writeback_submit)
+	if (!wpc->inode || !wpc->wbc || !wpc->ops)
+		return -EINVAL;
+	if (wpc->wbc->struct_size < sizeof(*wpc->wbc) ||
+	    wpc->ops->struct_size < sizeof(*wpc->ops))
+		return -EINVAL;
+	if (!wpc->ops->writeback_range || !wpc->ops->writeback_submit)
 		return -EINVAL;
 	rc = check_wbc(wpc->inode, wpc->wbc, &st->unit);
 	if (rc)
