@@ -52,7 +52,8 @@ IOMAP_API struct iomap_ioend *iomap_ioend_from_bio(struct iomap_bio *bio);
  * Append the range to the pending ioend or start another.  Returns the bytes taken, all of them in
  * the ioend that is then pending.  mem: NULL sends the folio's own memory, else a stable copy of
  * the range that lives until folio_written.  HOLE: len, nothing queued (FRAMES: -EIO).  A type
- * that cannot be written: -EIO.
+ * that cannot be written: -EIO.  -EAGAIN: no ioend is left; one call per writeback_range never sees
+ * that, and who calls it again must answer with what was taken before.
  */
 IOMAP_API int64_t iomap_add_to_ioend(struct iomap_writeback_ctx *wpc, struct iomap_folio *folio,
 				     int64_t pos, uint64_t len, int64_t end_pos, const void *mem);
