@@ -12,11 +12,13 @@
  *
  * Threads: one.
  */
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include <iomap/iomap.h>
@@ -29,7 +31,7 @@ enum pattern { SEQ, DENSE90, DENSE50, STRIDE2, RANDOM };
 static const char *const pattern_names[] = { "seq", "dense90", "dense50", "stride2", "random" };
 
 struct options {
-	const char *device;
+	const char *device, *destroy;
 	enum pattern pattern;
 	uint64_t pages;
 	unsigned repeat;
@@ -332,6 +334,25 @@ static int check_size(struct bench *b)
 	return -ENOSPC;
 }
 
+/* A block device is somebody's disk: only when its name is said twice. */
+static int check_destroy(const struct options *o)
+{
+	const char *colon = strchr(o->device, ':');
+	char path[4096];
+	struct stat st;
+
+	if (!colon)
+		return 0;		/* opening it fails */
+	snprintf(path, sizeof(path), "%.*s", (int)strcspn(colon + 1, ","), colon + 1);
+	if (stat(path, &st) || !S_ISBLK(st.st_mode))
+		return 0;
+	if (o->destroy && !strcmp(o->destroy, path))
+		return 0;
+	fprintf(stderr, "bench_writeback: refused: %s is a block device and would be overwritten; "
+		"if you mean that, add --destroy %s\n", path, path);
+	return -EPERM;
+}
+
 static int open_cache(struct bench *b)
 {
 	struct iomap_cache_opts opts = {
@@ -364,8 +385,10 @@ static int start(struct bench *b)
 		.struct_size = sizeof(opts), .ops = &inode_ops,
 		.flags = b->opts.frames ? IOMAP_INODE_FRAMES : 0, .block_bits = 12, .owner = b,
 	};
-	int rc;
+	int rc = check_destroy(&b->opts);
 
+	if (rc)
+		return rc;
 	b->pos = calloc(b->opts.pages, sizeof(*b->pos));
 	if (!b->pos)
 		return -ENOMEM;
@@ -473,7 +496,7 @@ static int usage(void)
 {
 	fputs("usage: bench_writeback [--device SPEC] [--pages N] [--frames] [--repeat K]\n"
 	      "                       [--pattern seq|dense90|dense50|stride2|random]\n"
-	      "                       [--no-warmup] [--json]\n",
+	      "                       [--no-warmup] [--json] [--destroy DEVICE]\n",
 	      stderr);
 	return 2;
 }
@@ -501,6 +524,7 @@ static bool parse(int argc, char **argv, struct options *o)
 {
 	static const struct option table[] = {
 		{ "device", required_argument, NULL, 'd' },
+		{ "destroy", required_argument, NULL, 'D' },
 		{ "pattern", required_argument, NULL, 'p' },
 		{ "pages", required_argument, NULL, 'n' },
 		{ "repeat", required_argument, NULL, 'r' },
@@ -516,6 +540,9 @@ static bool parse(int argc, char **argv, struct options *o)
 		switch (c) {
 		case 'd':
 			o->device = optarg;
+			break;
+		case 'D':
+			o->destroy = optarg;
 			break;
 		case 'p':
 			if (!parse_pattern(optarg, &o->pattern))
