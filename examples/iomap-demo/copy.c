@@ -60,7 +60,8 @@ static int open_source(struct copy *copy)
 	const char *path = copy->opts->source;
 	struct stat st;
 
-	copy->fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* a pipe without a writer would keep us here */
+	copy->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (copy->fd < 0)
 		return demo_error(copy->demo, -errno, "source '%s'", path);
 	if (fstat(copy->fd, &st))
@@ -243,13 +244,10 @@ static int settle_image(struct copy *copy, int rc)
 {
 	const struct device *dev = &copy->dev;
 
-	if (!dev->is_file || dev->has_size)
+	if (rc && dev->is_file && !dev->was_there)
+		unlink(dev->path);
+	if (rc || !dev->is_file || dev->has_size)
 		return rc;
-	if (rc) {
-		if (!dev->was_there)
-			unlink(dev->path);
-		return rc;
-	}
 	if (!copy->opts->scattered && truncate(dev->path, (off_t)copy->size))
 		return demo_error(copy->demo, -errno, "device %s", dev->given);
 	return 0;

@@ -45,6 +45,12 @@ static int wrong_option(const char *command, int c, char **argv)
 	return wrong(command, "unknown option", argv[optind - 1]);
 }
 
+/* "--" ends the options; none of the commands has anything to say behind it. */
+static int rest(const char *command, int argc, char **argv)
+{
+	return optind < argc ? wrong(command, "what is", argv[optind]) : 0;
+}
+
 static bool number(const char *text, uint64_t *n)
 {
 	char *end;
@@ -74,7 +80,7 @@ static int do_roundtrip(struct demo *d, int argc, char **argv)
 		else
 			return wrong_option("roundtrip", c, argv);
 	}
-	return demo_roundtrip(d, &opts);
+	return rest("roundtrip", argc, argv) ? 2 : demo_roundtrip(d, &opts);
 }
 
 static int do_merge(struct demo *d, int argc, char **argv)
@@ -103,7 +109,7 @@ static int do_merge(struct demo *d, int argc, char **argv)
 		else
 			return wrong_option("merge", c, argv);
 	}
-	return demo_merge(d, &opts);
+	return rest("merge", argc, argv) ? 2 : demo_merge(d, &opts);
 }
 
 /* One of two words. */
@@ -140,6 +146,8 @@ static int do_copy(struct demo *d, int argc, char **argv)
 		else if (c == '?' || c == ':')
 			return wrong_option("copy", c, argv);
 	}
+	if (rest("copy", argc, argv))
+		return 2;
 	if (!opts.source)
 		return wrong("copy", "which file? SOURCE is missing", "");
 	if (!opts.device)
