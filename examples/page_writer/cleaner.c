@@ -303,5 +303,10 @@ void cleaner_stop(struct cleaner *cl)
 	__atomic_add_fetch(&cl->asked, 1, __ATOMIC_RELEASE);	/* wake it out of its wait */
 	iomap_env_wake(cl->pool->env, &cl->asked, 1);
 	pthread_join(cl->thread, NULL);
+}
+
+/* Nothing of it is under way any more. */
+void cleaner_free(struct cleaner *cl)
+{
 	free(cl->copies);
 }

@@ -261,12 +261,21 @@ static void close_all(struct db *db)
 {
 	while (db->nr_started)
 		cleaner_stop(&db->cleaners[--db->nr_started]);
+	/* after an error ioends may be under way or held; the log's thread still sends those */
+	for (unsigned i = 0; i < NR_SPACES; i++) {
+		struct iomap_inode *inode = &db->pool.spaces[i].inode;
+
+		if (inode->env)
+			iomap_inode_wait_wb(inode, UINT64_MAX, IOMAP_FOREVER);
+	}
 	log_close(&db->pool.log);
 	for (unsigned i = 0; i < NR_SPACES; i++)
 		space_close(&db->pool.spaces[i]);
-	for (unsigned i = 0; i < NR_CLEANERS; i++)
+	for (unsigned i = 0; i < NR_CLEANERS; i++) {
 		if (db->cleaners[i].ioq)
 			iomap_ioq_delete(&db->cleaners[i].ioq);
+		cleaner_free(&db->cleaners[i]);
+	}
 	iomap_env_delete(&db->pool.env);
 	pool_fini(&db->pool);
 	unlink(db->file_path);

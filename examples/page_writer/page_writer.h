@@ -114,7 +114,8 @@ struct cleaner {
 	int result;			/* of the last round */
 };
 int cleaner_start(struct cleaner *cl, struct pool *pool, unsigned index);	/* ioq is set */
-void cleaner_stop(struct cleaner *cl);
+void cleaner_stop(struct cleaner *cl);		/* its ioends may be under way still */
+void cleaner_free(struct cleaner *cl);
 void cleaner_ask(struct cleaner *cl, bool must);
 int cleaner_wait(struct cleaner *cl);		/* the result of the round that was asked */
 
