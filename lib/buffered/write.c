@@ -276,34 +276,57 @@ static int write_map(struct writer *w, struct iomap_iter *iter)
 
 /* ---- around the maps ---- */
 
+static bool is_zero(const char *mem, size_t len)
+{
+	return !len || (!*mem && !memcmp(mem, mem + 1, len - 1));
+}
+
+/* Folio locked.  What is zero already, as after each writeback, is not stored to again.  -EBUSY: it
+ * may not change before its writeback is over. */
+static int clear_tail(struct writer *w, struct iomap_folio *folio, int64_t size)
+{
+	char *tail = (char *)folio->mem + (size - folio->pos);
+	size_t len = folio->size - (size_t)(size - folio->pos);
+
+	if (!iomapi_folio_attached(folio) || folio->pos >= size || is_zero(tail, len))
+		return 0;
+	if ((w->inode->flags & IOMAP_INODE_STABLE) &&
+	    (iomap_folio_flags(folio) & IOMAP_FOLIO_WRITEBACK))
+		return -EBUSY;
+	memset(tail, 0, len);
+	return 0;
+}
+
 /* The block in which the file ended is about to lie inside it: what a mapped store left behind the
  * old end must not come to light (I44). */
 static int zero_old_tail(struct writer *w, int64_t pos)
 {
 	int64_t size = iomap_inode_size(w->inode);
+	bool nowait = w->op_flags & IOMAP_NOWAIT;
 	struct iomap_folio *folio;
+	int rc = -EBUSY;
 
 	if (pos <= size)
 		return 0;
 	folio = iomapi_mapping_find(w->inode, size);
 	if (!folio)
 		return 0;
-	if (w->op_flags & IOMAP_NOWAIT) {
-		if (!iomap_folio_trylock(folio)) {
-			iomap_folio_put(folio);
-			return -EAGAIN;
+	while (rc == -EBUSY) {
+		if (nowait && !iomap_folio_trylock(folio)) {
+			rc = -EAGAIN;
+			break;
 		}
-	} else {
-		iomap_folio_lock(folio);
+		if (!nowait)
+			iomap_folio_lock(folio);
+		rc = clear_tail(w, folio, size);
+		iomap_folio_unlock(folio);
+		if (rc && nowait)
+			rc = -EAGAIN;
+		else if (rc && iomap_folio_wait_writeback(folio, IOMAP_FOREVER))
+			rc = -EDEADLK;	/* in a callback: a write is no business there */
 	}
-	if (iomapi_folio_attached(folio) && folio->pos < size) {
-		size_t off = (size_t)(size - folio->pos);
-
-		memset((char *)folio->mem + off, 0, folio->size - off);
-	}
-	iomap_folio_unlock(folio);
 	iomap_folio_put(folio);
-	return 0;
+	return rc;
 }
 
 /* Folios that a failed write made behind the end of the file.  Inside the file nothing is dropped,

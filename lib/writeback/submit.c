@@ -70,7 +70,6 @@ static void send(struct iomapi_ioend *px, int error)
 	bio->end_io = bio_ended;
 	count_sent(px);
 	if (error) {
-		px->state |= IOMAPI_IOEND_UNSENT;
 		bio->status = error;
 		iomapi_bio_end_later(bio);
 		return;

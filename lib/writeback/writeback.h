@@ -71,8 +71,7 @@ enum {				/* iomapi_ioend.state */
 	IOMAPI_IOEND_INTEGRITY	= 1 << 3,	/* one request of the device */
 	IOMAPI_IOEND_ISOLATE	= 1 << 4,
 	IOMAPI_IOEND_PIECES	= 1 << 5,	/* failed ranges are marked one by one */
-	IOMAPI_IOEND_UNSENT	= 1 << 6,	/* ended without having been on the device */
-	IOMAPI_IOEND_CLIPPED	= 1 << 7,	/* ends at the end of the file: nothing follows */
+	IOMAPI_IOEND_CLIPPED	= 1 << 6,	/* ends at the end of the file: nothing follows */
 };
 static inline struct iomapi_ioend *iomapi_ioend(struct iomap_ioend *ioend)
 {
