@@ -353,6 +353,39 @@ CASE(interrupted_begin_is_a_short_count, "I49",
 	stop(&s);
 }
 
+CASE(stable_tails_wait_for_their_writeback, "I44 I47",
+     "On a STABLE inode the tail behind the old end is not stored to while it is written")
+{
+	struct iovec iov = { (char[]){ "x" }, 1 };
+	struct iomap_folio *folio;
+	struct iomap_req req;
+	struct iomap_data data;
+	struct table s;
+	char *tail;
+
+	start(&s, &(struct m_opts){ .delalloc = true, .inode_flags = IOMAP_INODE_STABLE });
+	ck_assert_int_eq(m_fill(s.f, 0, 100, 3), 100);
+	t_mem_hold(s.dev, true);
+	ck_assert_int_eq(m_writeback(s.f, IOMAP_WB_SYNC_NONE, 0, 0), 0);
+	ck_assert_int_eq(iomap_mapping_get_folio(&s.f->inode, 0, 1, 0, &folio), 0);
+	ck_assert(iomap_folio_flags(folio) & IOMAP_FOLIO_WRITEBACK);
+	tail = (char *)folio->mem + 200;
+	*tail = 7;			/* a store through a mapping */
+	iomap_folio_unlock(folio);
+	req = (struct iomap_req){ .file = &s.f->file, .pos = 9000, .flags = IOMAP_REQ_NOWAIT };
+	iomap_data_init(&data, &iov, 1);
+	ck_assert_int_eq(iomap_file_buffered_write(&req, &data, &s.m->ops, NULL, NULL), -EAGAIN);
+	ck_assert_int_eq(*tail, 7);
+	t_mem_hold(s.dev, false);
+	t_mem_release_all(s.dev);
+	req.flags = 0;
+	ck_assert_int_eq(iomap_file_buffered_write(&req, &data, &s.m->ops, NULL, NULL), 1);
+	ck_assert(!(iomap_folio_flags(folio) & IOMAP_FOLIO_WRITEBACK));
+	ck_assert_int_eq(*tail, 0);
+	iomap_folio_put(folio);
+	stop(&s);
+}
+
 CASE(odd_requests, "", "Nothing, too far, at the end, with flags that mean nothing here")
 {
 	struct iomap_data data;

@@ -219,4 +219,53 @@ CASE(pending_ones_too, "H13", "What is pending when the inode is killed ends wit
 	flat_delete(&f);
 }
 
+/* The first is cut: its rest goes out, its front stays with the client.  All others are held. */
+static struct iomap_ioend *held_front;
+static int keep_the_front(struct flat *f, struct iomap_writeback_ctx *wpc, void *wb_ctx, int error)
+{
+	struct iomap_ioend *ioend = iomap_ioend_take(wpc, wb_ctx);
+
+	ck_assert_int_eq(error, 0);
+	if (held_front) {
+		iomap_list_add_tail(&f->held, &ioend->list);
+		f->nr_held++;
+		return 0;
+	}
+	ck_assert_int_eq(iomap_split_ioend(ioend, 4096, false, &held_front), 0);
+	iomap_ioend_submit(ioend, 0);
+	return 0;
+}
+
+CASE(a_held_front_holds_the_whole, "H14",
+     "An ioend whose rest is over and whose front is held does not come back by waiting")
+{
+	struct flat *f = flat_new(&(struct flat_opts){ .frames = 64, .env.nr_ioends = 8 });
+	struct iomap_writeback_ctx wpc;
+	int rc;
+
+	held_front = NULL;
+	f->submit = keep_the_front;
+	flat_wpc(f, &wpc);
+	for (unsigned i = 0; i < 2; i++) {
+		ck_assert_int_eq(iomap_writeback_reserve(&wpc, 1), 0);
+		ck_assert_int_eq(flat_frame(f, &wpc, i), 0);
+	}
+	ck_assert_int_eq(iomap_writeback_kick(&wpc), 0);
+	flat_poll(f);
+	for (unsigned i = 2; !(rc = iomap_writeback_reserve(&wpc, 1)); i += 2) {
+		ck_assert_uint_lt(i, 64);
+		ck_assert_int_eq(flat_frame(f, &wpc, i), 0);
+		ck_assert_int_eq(iomap_writeback_kick(&wpc), 0);
+	}
+	ck_assert_int_eq(rc, -EAGAIN);
+	iomap_ioend_submit(held_front, 0);
+	ck_assert_int_eq(iomap_writeback_reserve(&wpc, 1), 0);	/* now it is worth a wait */
+	while (f->nr_held)
+		flat_submit_held(f, 0);
+	ck_assert_int_eq(iomap_writeback_finish(&wpc, 0), 0);
+	flat_settle(f);
+	written_once(f, 0, 0);
+	flat_delete(&f);
+}
+
 MAIN()

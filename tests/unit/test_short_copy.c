@@ -187,6 +187,54 @@ CASE(short_copy_into_an_uptodate_folio_counts, "I38",
 	stop(&s);
 }
 
+/* 50 bytes, then nothing any more. */
+static size_t copy_once(struct iomap_data *data, void *mem, size_t len, bool to_user)
+{
+	bool *again = data->owner;
+
+	(void)to_user;
+	if (*again)
+		return 0;
+	*again = true;
+	memset(mem, 0xee, len < 50 ? len : 50);
+	return len < 50 ? len : 50;
+}
+
+CASE(bytes_in_a_block_with_a_content_count, "I38 I40",
+     "The block they came into was read before: they are in the file, so they are dirty")
+{
+	static const struct iomap_data_ops once = {
+		.struct_size = sizeof(once), .copy = copy_once,
+	};
+	uint8_t before[PAGE], after[PAGE];
+	bool again = false;
+	struct iomap_req req;
+	struct iomap_data data;
+	struct table s;
+	struct iovec iov = { before, 2000 };
+
+	start(&s, &(struct m_opts){ .delalloc = true });
+	make_file(&s, PAGE);
+	req = (struct iomap_req){ .file = &s.f->file, .pos = 100 };
+	iomap_data_init(&data, &iov, 1);
+	data.ops = &once;
+	data.owner = &again;
+	ck_assert_int_eq(iomap_file_buffered_write(&req, &data, &s.m->ops, &s.m->write_ops, NULL),
+			 50);
+	for (unsigned i = 0; i < 2; i++) {	/* from the cache, then from the device */
+		iov = (struct iovec){ i ? after : before, PAGE };
+		req = (struct iomap_req){ .file = &s.f->file };
+		iomap_data_init(&data, &iov, 1);
+		ck_assert_int_eq(iomap_file_buffered_read(&req, &data, &s.m->ops, NULL, NULL),
+				 PAGE);
+		ck_assert_int_eq(m_drop_cache(s.f), 0);
+	}
+	ck_assert_mem_eq(before, after, PAGE);
+	ck_assert_uint_eq(before[149], 0xee);
+	ck_assert_uint_ne(before[150], 0xee);
+	stop(&s);
+}
+
 CASE(memory_that_comes_page_by_page, "I39 R16 I41",
      "Each prefault brings one page: the write goes on in smaller pieces, in few tries")
 {

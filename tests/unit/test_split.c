@@ -275,4 +275,34 @@ CASE(the_clipped_end_stays_with_the_rest, "I102 I95", "Only the last part ends i
 	flat_delete(&f);
 }
 
+CASE(what_may_not_tear_is_not_cut, "I102 I103",
+     "Below an atomic chunk a split is refused, and the ioend goes out whole")
+{
+	struct flat *f = flat_new(&(struct flat_opts){
+		.frames = 2, .frame_size = 4 * BLOCK, .dev = "mem:flat,size=64m,atomic=64k",
+	});
+	struct iomap_writeback_ctx wpc;
+	struct iomap_ioend *ioend, *front;
+
+	f->take = true;
+	f->wbc.atomic_bytes = 4 * BLOCK;
+	flat_wpc(f, &wpc);
+	for (unsigned i = 0; i < 2; i++) {
+		ck_assert_int_eq(iomap_writeback_reserve(&wpc, 1), 0);
+		ck_assert_int_eq(flat_frame(f, &wpc, i), 0);
+	}
+	ck_assert_int_eq(iomap_writeback_finish(&wpc, 0), 0);
+	ioend = iomap_container_of(iomap_list_pop(&f->held), struct iomap_ioend, list);
+	ck_assert_int_eq(iomap_split_ioend(ioend, 2 * BLOCK, false, &front), -EINVAL);
+	ck_assert_int_eq(iomap_split_ioend(ioend, 4 * BLOCK, false, &front), 0);
+	ck_assert_uint_eq(front->size, 4 * BLOCK);
+	iomap_ioend_submit(front, 0);
+	iomap_ioend_submit(ioend, 0);
+	flat_settle(f);
+	ck_assert_uint_eq(f->nr_written, 2);
+	for (unsigned i = 0; i < 2; i++)
+		ck_assert_int_eq(f->written[i].error, 0);
+	flat_delete(&f);
+}
+
 MAIN()

@@ -285,4 +285,32 @@ CASE(each_folio_is_put_once, "I46 R12",
 	stop(&s);
 }
 
+static int get_another(struct iomap_iter *iter, int64_t pos, uint64_t len,
+		       struct iomap_folio **folio)
+{
+	return get_counted(iter, pos + (1 << 20), len, folio);
+}
+
+/* put_counted, for a folio that is not at the position. */
+static void put_another(struct iomap_inode *inode, int64_t pos, uint64_t copied,
+			struct iomap_folio *folio)
+{
+	ck_assert_uint_eq(copied, 0);
+	put_counted(inode, folio->pos, pos < 0, folio);
+}
+
+CASE(a_wrong_folio_is_put_too, "I46", "One that does not hold the position is -EIO, and put")
+{
+	struct table s;
+
+	start(&s, &(struct m_opts){ .delalloc = true });
+	s.m->write_ops.get_folio = get_another;
+	s.m->write_ops.put_folio = put_another;
+	nr_gets = nr_puts = 0;
+	ck_assert_int_eq(m_write(s.f, 0, "abc", 3), -EIO);
+	ck_assert_uint_eq(nr_gets, 1);
+	ck_assert_uint_eq(nr_puts, 1);
+	stop(&s);
+}
+
 MAIN()

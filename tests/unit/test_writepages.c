@@ -210,6 +210,39 @@ CASE(a_context_that_is_not_filled, "", "-EINVAL for what the caller forgot, and 
 	flat_delete(&f);
 }
 
+CASE(sizes_of_an_unknown_caller, "", "A control or a table that does not say its size is -EINVAL")
+{
+	struct flat *f = flat_new(NULL);
+
+	flat_dirty(f, 0, 8192, 'a');
+	f->wb_ops.struct_size = 0;
+	ck_assert_int_eq(flat_write(f, IOMAP_WB_SYNC_ALL), -EINVAL);
+	f->wb_ops.struct_size = sizeof(f->wb_ops);
+	f->wbc.struct_size = 1;
+	ck_assert_int_eq(flat_write(f, IOMAP_WB_SYNC_ALL), -EINVAL);
+	f->wbc.struct_size = sizeof(f->wbc);
+	ck_assert_int_eq(flat_write(f, IOMAP_WB_SYNC_ALL), 0);
+	flat_settle(f);
+	flat_delete(&f);
+}
+
+CASE(a_limit_as_large_as_can_be, "", "A control serves again after it counted what it queued")
+{
+	struct iomap_writeback_control wbc = {
+		.struct_size = sizeof(wbc), .bytes_to_write = UINT64_MAX,
+	};
+	struct flat *f = flat_new(NULL);
+
+	for (unsigned i = 1; i <= 2; i++) {
+		flat_dirty(f, 0, 8192, 'a');
+		ck_assert_int_eq(f->inode_ops.writepages(&f->inode, &wbc), 0);
+		flat_settle(f);
+		ck_assert(!(flat_flags(f, 0) & IOMAP_FOLIO_DIRTY));
+		ck_assert_uint_eq(wbc.bytes_queued, i * 8192u);
+	}
+	flat_delete(&f);
+}
+
 /* ---- errors ---- */
 
 static int64_t fails_at(struct flat *f, struct iomap_writeback_ctx *wpc, struct iomap_folio *folio,
