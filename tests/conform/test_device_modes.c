@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "harness/devices.h"
+#include "harness/thread.h"
 
 #define KB 1024u
 
@@ -27,20 +28,29 @@ static void submit(struct t_bio *b, unsigned nr)
 		iomap_bio_submit(&b[i].bio);
 }
 
+/* ---- manual callbacks ---- */
+
+static const char *const manual_specs[] = { "null:16m", "mem:m" };
+
+static void start_manual(struct t_device *d, const char *spec)
+{
+	const struct iomap_env_opts opts = { .struct_size = sizeof(opts),
+					     .callbacks = IOMAP_CALLBACKS_MANUAL };
+
+	memset(d, 0, sizeof(*d));
+	t_env_start(&d->t, &opts);
+	ck_assert_int_eq(iomap_ioq_new(d->t.env, NULL, &d->ioq), 0);
+	ck_assert_int_eq(iomap_bdev_open(d->ioq, spec, NULL, &d->bdev), 0);
+}
+
 CASE(manual_callbacks_wait_to_be_run, "",
      "Reaping queues them; run_callbacks runs them, a few at a time")
 {
-	struct iomap_env_opts opts = { .struct_size = sizeof(opts),
-				       .callbacks = IOMAP_CALLBACKS_MANUAL };
-	static const char *const specs[] = { "null:16m", "mem:m" };
-
 	for (unsigned k = 0; k < 2; k++) {
-		struct t_device d = { 0 };
+		struct t_device d;
 		struct t_bio *b;
 
-		t_env_start(&d.t, &opts);
-		ck_assert_int_eq(iomap_ioq_new(d.t.env, NULL, &d.ioq), 0);
-		ck_assert_int_eq(iomap_bdev_open(d.ioq, specs[k], NULL, &d.bdev), 0);
+		start_manual(&d, manual_specs[k]);
 		b = writes(&d, 8);
 		submit(b, 6);
 		ck_assert_int_eq(iomap_ioq_poll(d.ioq, 6, 8, IOMAP_FOREVER), 6);
@@ -60,6 +70,70 @@ CASE(manual_callbacks_wait_to_be_run, "",
 		t_device_stop(&d);
 	}
 }
+
+/* Two threads, each waiting for its word.  Whoever runs the first callback has its word changed
+ * there; the other one's changes when the bio ends that the callback has submitted. */
+struct pair {
+	struct t_device d;
+	struct t_bio *b;
+	iomap_word words[2];
+	unsigned other;			/* who is waited for last */
+};
+static struct pair pair;
+static _Thread_local unsigned me;
+
+static void change_word(unsigned i)
+{
+	__atomic_store_n(&pair.words[i], 1, __ATOMIC_RELEASE);
+	iomap_env_wake(pair.d.t.env, &pair.words[i], 1);
+}
+
+static void end_second(struct iomap_bio *bio)
+{
+	(void)bio;
+	change_word(pair.other);
+}
+
+static void submit_second(struct iomap_bio *bio)
+{
+	(void)bio;
+	for (unsigned i = 0; i < 20; i++)
+		t_settle();		/* the other looks, finds nothing and sleeps again */
+	pair.other = !me;
+	pair.b[1].bio.end_io = end_second;
+	iomap_bio_submit(&pair.b[1].bio);
+	change_word(me);
+}
+
+static void *wait_for_own_word(void *arg)
+{
+	me = (unsigned)(uintptr_t)arg;
+	ck_assert_int_eq(iomap_env_wait(pair.d.t.env, &pair.words[me], 0, IOMAP_FOREVER), 0);
+	return NULL;
+}
+
+CASE(a_wait_hands_on_what_its_callbacks_submitted, "",
+     "A callback run in a wait submits and ends the wait; another waiter drives what it left")
+{
+	for (unsigned k = 0; k < 2; k++) {
+		pthread_t threads[2];
+
+		memset(&pair, 0, sizeof(pair));
+		start_manual(&pair.d, manual_specs[k]);
+		pair.b = writes(&pair.d, 2);
+		pair.b[0].bio.end_io = submit_second;
+		submit(pair.b, 1);
+		ck_assert_int_eq(iomap_ioq_poll(pair.d.ioq, 1, 1, IOMAP_FOREVER), 1);
+		for (uintptr_t i = 0; i < 2; i++)
+			threads[i] = t_thread(wait_for_own_word, (void *)i);
+		for (unsigned i = 0; i < 2; i++)
+			t_join(threads[i]);
+		free(pair.b);
+		t_device_stop(&pair.d);
+	}
+}
+
+/* ---- queues ---- */
 
 CASE(a_device_on_two_queues, "", "Each bio ends from the queue it was sent on; no other will do")
 {

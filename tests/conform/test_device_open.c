@@ -77,6 +77,7 @@ CASE(unknown_device_strings, "", "Each says what is wrong with it and opens noth
 		{ "NULL:", -ENOTSUP, "scheme" },
 		{ "null:12q", -EINVAL, "size" },
 		{ "null:-1", -EINVAL, "size" },
+		{ "null:k", -EINVAL, "size" },
 		{ "null:99999999999999999999", -EINVAL, "size" },
 		{ "null:16777216t", -EINVAL, "size" },
 		{ "file:", -EINVAL, "path" },
@@ -87,6 +88,7 @@ CASE(unknown_device_strings, "", "Each says what is wrong with it and opens noth
 		{ "file:/tmp/x,frobnicate=1", -EINVAL, "option" },
 		{ "file:/tmp/x,size=", -EINVAL, "size" },
 		{ "file:/tmp/x,size=1x", -EINVAL, "size" },
+		{ "file:/tmp/x,create,size=m", -EINVAL, "size" },
 	};
 	struct fixture f;
 
@@ -152,6 +154,23 @@ CASE(files_are_made_and_grown_never_cut, "", "create and size=N, and what the de
 	ck_assert_int_eq(try_file(&f, "a", ",create", IOMAP_BDEV_RDONLY), -EINVAL);
 	ck_assert_int_eq(stat(path, &st), 0);
 	ck_assert_int_eq(st.st_size, 1 << 20);
+	stop(&f);
+}
+
+CASE(a_failed_create_leaves_nothing, "", "The file it made goes again; one that was there stays")
+{
+	struct fixture f;
+	struct stat st;
+	char path[128];
+
+	start(&f);
+	t_temp_path(path, sizeof(path), "a");
+	ck_assert_int_eq(try_file(&f, "a", ",create,size=1000", 0), -EINVAL);
+	ck_assert_int_eq(stat(path, &st), -1);
+	close(open(path, O_CREAT | O_RDWR, 0600));
+	ck_assert_int_eq(try_file(&f, "a", ",create,size=1000", 0), -EINVAL);
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_int_eq(st.st_size, 0);
 	stop(&f);
 }
 
@@ -244,6 +263,26 @@ CASE(a_borrowed_descriptor_stays_open, "", "open_fd takes what the descriptor al
 	stop(&f);
 }
 
+CASE(a_descriptor_that_appends_is_refused, "", "O_APPEND: each write would go to the end instead")
+{
+	struct fixture f;
+	char path[128];
+	int fd;
+
+	start(&f);
+	t_temp_path(path, sizeof(path), "a");
+	fd = open(path, O_CREAT | O_RDWR | O_APPEND, 0600);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(ftruncate(fd, 64 * KB), 0);
+	ck_assert_int_eq(iomap_bdev_open_fd(f.ioq, fd, NULL, &f.bdev), -EINVAL);
+	ck_assert_ptr_null(f.bdev);
+	ck_assert_str_eq(f.t.last_field, "fd");
+	ck_assert_int_eq(fcntl(fd, F_SETFL, 0), 0);	/* still open, and now it will do */
+	ck_assert_int_eq(iomap_bdev_open_fd(f.ioq, fd, NULL, &f.bdev), 0);
+	stop(&f);
+	close(fd);
+}
+
 CASE(an_exclusive_file_is_held, "", "A second exclusive open is -EBUSY until the first is closed")
 {
 	struct fixture f;
@@ -256,6 +295,28 @@ CASE(an_exclusive_file_is_held, "", "A second exclusive open is -EBUSY until the
 	iomap_bdev_close(&first);
 	ck_assert_int_eq(try_file(&f, "a", "", IOMAP_BDEV_EXCLUSIVE), 0);
 	stop(&f);
+}
+
+CASE(an_exclusive_descriptor_is_let_go, "", "It stays open, but is held no longer than the device")
+{
+	struct iomap_bdev_opts opts = { .struct_size = sizeof(opts),
+					.flags = IOMAP_BDEV_EXCLUSIVE };
+	struct iomap_bdev *first;
+	struct fixture f;
+	char path[128];
+	int fd;
+
+	start(&f);
+	t_temp_path(path, sizeof(path), "a");
+	fd = open(path, O_CREAT | O_RDWR, 0600);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(ftruncate(fd, 64 * KB), 0);
+	ck_assert_int_eq(iomap_bdev_open_fd(f.ioq, fd, &opts, &first), 0);
+	ck_assert_int_eq(try_file(&f, "a", "", IOMAP_BDEV_EXCLUSIVE), -EBUSY);
+	iomap_bdev_close(&first);
+	ck_assert_int_eq(try_file(&f, "a", "", IOMAP_BDEV_EXCLUSIVE), 0);
+	stop(&f);
+	close(fd);
 }
 
 CASE(unreadable_files_say_so, "", "Permission denied is -EACCES with the path's report")
@@ -307,6 +368,8 @@ static int open_loop(char *path, size_t size)
 
 CASE(a_block_device_is_a_device, "", "Its size and data, zeroes and discards, and held exclusively")
 {
+	struct iomap_bdev_opts exclusive = { .struct_size = sizeof(exclusive),
+					     .flags = IOMAP_BDEV_EXCLUSIVE };
 	uint8_t *in = t_buffer(64 * KB, 5), *out = t_buffer(64 * KB, 0);
 	char path[64], spec[160];
 	struct iomap_bdev *first;
@@ -335,6 +398,8 @@ CASE(a_block_device_is_a_device, "", "Its size and data, zeroes and discards, an
 	snprintf(spec, sizeof(spec), "file:%s,size=1g", path);
 	ck_assert_int_eq(try_open(&f, spec, 0), -EINVAL);	/* it cannot be made longer */
 	ck_assert_str_eq(f.t.last_field, "size");
+	/* Only an open can hold it. */
+	ck_assert_int_eq(iomap_bdev_open_fd(f.ioq, fd, &exclusive, &f.bdev), -ENOTSUP);
 	ck_assert_int_eq(iomap_bdev_open_fd(f.ioq, fd, NULL, &f.bdev), 0);
 	ck_assert_uint_eq(size_of(f.bdev), 8192 * KB);
 	stop(&f);
@@ -434,7 +499,20 @@ CASE(every_allocation_may_fail, "", "-ENOMEM at each ordinal of new and open, an
 	ck_assert_uint_ge(failures, 8);
 }
 
-CASE(bad_options_are_refused, "", "An ioq with flags, sizes or depths that cannot be")
+CASE(a_queue_keeps_the_name_of_its_backend, "", "The string in its options may go at once")
+{
+	char name[] = "null";
+	const struct iomap_ioq_opts opts = { .struct_size = sizeof(opts), .backend = name };
+	struct fixture f = { .bdev = NULL };
+
+	t_env_start(&f.t, NULL);
+	ck_assert_int_eq(iomap_ioq_new(f.t.env, &opts, &f.ioq), 0);
+	memset(name, 'x', sizeof(name) - 1);
+	ck_assert_int_eq(iomap_bdev_open_fd(f.ioq, 0, NULL, &f.bdev), 0);
+	stop(&f);
+}
+
+CASE(bad_options_are_refused, "", "An ioq with flags, sizes, depths or names that cannot be")
 {
 	struct iomap_ioq_opts opts = { .struct_size = 3 };
 	struct iomap_ioq *ioq;
@@ -445,6 +523,9 @@ CASE(bad_options_are_refused, "", "An ioq with flags, sizes or depths that canno
 	opts = (struct iomap_ioq_opts){ .struct_size = sizeof(opts), .flags = 1 << 7 };
 	ck_assert_int_eq(iomap_ioq_new(t.env, &opts, &ioq), -EINVAL);
 	opts = (struct iomap_ioq_opts){ .struct_size = sizeof(opts), .depth = 1u << 30 };
+	ck_assert_int_eq(iomap_ioq_new(t.env, &opts, &ioq), -EINVAL);
+	opts = (struct iomap_ioq_opts){ .struct_size = sizeof(opts),
+					.backend = "a-scheme-much-too-long-to-be-one" };
 	ck_assert_int_eq(iomap_ioq_new(t.env, &opts, &ioq), -EINVAL);
 	ck_assert_ptr_null(ioq);
 	t_env_stop(&t);

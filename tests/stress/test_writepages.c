@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One cached file under real threads: writers, syncs, background passes, a handful of ioends.
- * After a last sync the device has what was written last, nobody sleeps for ever, no folio stays
- * behind.
+ * One cached file under real threads: writers, syncs, background passes, a handful of ioends, a
+ * device whose size is asked for again and again.  After a last sync the device has what was
+ * written last, nobody sleeps for ever, no folio stays behind.
  */
 #include "harness/thread.h"
 #include "model/flat.h"
@@ -119,6 +119,39 @@ CASE_TIMEOUT(writers_and_syncs, "I81 I89",
 		ck_assert_msg(t_mem_data(file.f->mem)[i / 4096 * 8192 + i % 4096] == file.want[i],
 			      "byte %u", i);
 	flat_delete(&file.f);
+}
+
+/* ---- a size that is refreshed ---- */
+
+#define REFRESHED_WRITES 300u
+
+static iomap_word refresher_stops;
+
+static void *refresher(void *arg)
+{
+	while (!__atomic_load_n(&refresher_stops, __ATOMIC_ACQUIRE))
+		ck_assert_int_eq(iomap_bdev_refresh_size(arg), 0);
+	return NULL;
+}
+
+/* The hooks of flat.h are called by this thread alone. */
+CASE(a_size_is_refreshed_under_writeback, "",
+     "Maps are held against the size of the device while it changes hands, and none is refused")
+{
+	struct flat *f = flat_new(NULL);
+	pthread_t thread = t_thread(refresher, f->bdev);
+
+	for (unsigned i = 0; i < REFRESHED_WRITES; i++) {
+		flat_dirty(f, i * 4096, 4096, (int)('a' + i % 26));
+		ck_assert_int_eq(flat_write(f, IOMAP_WB_SYNC_ALL), 0);
+	}
+	ck_assert_int_eq(flat_sync(f), 0);
+	__atomic_store_n(&refresher_stops, 1, __ATOMIC_RELEASE);
+	t_join(thread);
+	ck_assert_uint_eq(f->t.nr_reports, 0);
+	for (unsigned i = 0; i < REFRESHED_WRITES * 4096; i++)
+		ck_assert_msg(t_mem_data(f->mem)[i] == 'a' + i / 4096 % 26, "byte %u", i);
+	flat_delete(&f);
 }
 
 MAIN()

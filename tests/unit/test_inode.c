@@ -59,7 +59,7 @@ CASE(nonsense_is_refused, "", "What an inode cannot be made from is -EINVAL, and
 	t_env_stop(&t);
 }
 
-CASE(device_block_must_fit, "", "A device whose blocks are larger than the file's is refused")
+CASE(device_block_must_fit, "", "A device whose blocks are larger than the file's: -EINVAL, named")
 {
 	struct iomap_inode_opts o;
 	struct iomap_inode inode;
@@ -74,6 +74,10 @@ CASE(device_block_must_fit, "", "A device whose blocks are larger than the file'
 	o.bdev = bdev;
 	o.block_bits = 9;
 	ck_assert_int_eq(iomap_inode_init(&inode, &o), -EINVAL);
+	ck_assert_uint_eq(t.nr_reports, 1);
+	ck_assert_str_eq(t.last_field, "block_bits");
+	ck_assert_uint_eq(t.last_value, 512);
+	ck_assert_uint_eq(t.last_bound, 4096);
 	o.block_bits = 12;
 	ck_assert_int_eq(iomap_inode_init(&inode, &o), 0);
 	iomap_inode_fini(&inode);
