@@ -3,6 +3,7 @@
  * From the end of a request to the end of writeback: who is told, in what order, with which error.
  */
 #include "model/flat.h"
+#include "unit/one_thread.h"
 
 #define BLOCK 4096
 
@@ -428,36 +429,6 @@ static void count_yield(void *arg, const char *site)
 	(void)arg, (void)site;
 	nr_yields++;
 	since_yield = 0;
-}
-
-static int no_wait(void *arg, const iomap_word *word, uint32_t seen, int64_t timeout_ns)
-{
-	(void)arg, (void)word, (void)seen, (void)timeout_ns;
-	return 0;
-}
-
-static void no_wake(void *arg, const iomap_word *word, unsigned nr)
-{
-	(void)arg, (void)word, (void)nr;
-}
-
-static void *only_self(void *arg)
-{
-	static uint64_t words[32];
-
-	(void)arg;
-	return words;
-}
-
-static int no_spawn(void *arg, void (*fn)(void *), void *fn_arg, void **handle)
-{
-	(void)arg, (void)fn, (void)fn_arg, (void)handle;
-	return -ENOTSUP;
-}
-
-static void no_join(void *arg, void *handle)
-{
-	(void)arg, (void)handle;
 }
 
 static const struct iomap_sync_ops counting_sync = {

@@ -7,6 +7,7 @@
  * becomes a failed assertion.
  */
 #include "unit/cache_fixture.h"
+#include "unit/one_thread.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -29,36 +30,6 @@ static void drop_the_state(void *arg, const char *site)
 	contended->state = NULL;
 	iomapi_and(&contended->flags, ~IOMAPI_FOLIO_STATE_LOCK);
 	contended = NULL;
-}
-
-static int no_wait(void *arg, const iomap_word *word, uint32_t seen, int64_t timeout_ns)
-{
-	(void)arg, (void)word, (void)seen, (void)timeout_ns;
-	return 0;
-}
-
-static void no_wake(void *arg, const iomap_word *word, unsigned nr)
-{
-	(void)arg, (void)word, (void)nr;
-}
-
-static void *only_self(void *arg)
-{
-	static uint64_t words[32];
-
-	(void)arg;
-	return words;
-}
-
-static int no_spawn(void *arg, void (*fn)(void *), void *fn_arg, void **handle)
-{
-	(void)arg, (void)fn, (void)fn_arg, (void)handle;
-	return -ENOTSUP;
-}
-
-static void no_join(void *arg, void *handle)
-{
-	(void)arg, (void)handle;
 }
 
 static const struct iomap_sync_ops sync_ops = {

@@ -2,36 +2,7 @@
 /*
  * Frames need ioends: reserved, waited for, held by the client, ended when the inode is killed.
  */
-#include "model/flat.h"
-
-#define FRAME 16384
-
-static struct flat *frames(unsigned n)
-{
-	return flat_new(&(struct flat_opts){
-		.frames = n, .frame_size = FRAME, .block_bits = 12, .no_complete = true,
-	});
-}
-
-/* Reserve and hand over frames [first, first + n). */
-static void hand_over(struct flat *f, struct iomap_writeback_ctx *wpc, unsigned first, unsigned n)
-{
-	for (unsigned i = first; i < first + n; i++) {
-		ck_assert_int_eq(iomap_writeback_reserve(wpc, 2), 0);
-		ck_assert_int_eq(flat_frame(f, wpc, i), 0);
-	}
-}
-
-static void written_once(struct flat *f, unsigned i, int error)
-{
-	unsigned n = 0;
-
-	for (unsigned k = 0; k < f->nr_written; k++)
-		n += f->written[k].folio == &f->frames[i];
-	ck_assert_msg(n == 1, "frame %u was told %u times", i, n);
-	ck_assert_msg(flat_written_of(f, i)->error == error, "frame %u: %d", i,
-		      flat_written_of(f, i)->error);
-}
+#include "unit/frame_fixture.h"
 
 CASE(nothing_reserved, "H14", "Without a reserved ioend a frame is -EAGAIN and untouched")
 {
