@@ -102,7 +102,7 @@ struct iomap_env_opts {
 	void *copy_arg;
 	const struct iomap_executor_ops *executor;
 	void *executor_arg;
-	/* More than the built-in ones, NULL ends; the list must outlive the environment */
+	/* More than the built-in ones, NULL ends; both lists must outlive the environment */
 	const struct iomap_backend_ops *const *backends;
 	void *const *backend_args;
 };

@@ -3,7 +3,9 @@
  * block/plug.c - collect the submissions of one thread, to hand them over in one go.
  *
  * The outermost plug of a thread collects; those inside it do nothing but pass a flush on to it.
- * Bios stand in it in order of submission; a flush hands each ioq its own in that order.
+ * Bios stand in it in order of submission; a flush hands each ioq its own in that order.  What
+ * callbacks and deferred work submit meanwhile goes at once: the plug's owner may be waiting for
+ * it, and has flushed already.
  *
  * Threads: a plug belongs to the thread that started it.
  */
@@ -14,10 +16,15 @@
 struct plug {
 	struct iomap_env *env;
 	struct iomapi_bioq bios;
-	uint32_t nr;
+	uint32_t nr, depth;	/* depth: of the callbacks and work that it was started in */
 	bool nested;
 } __attribute__((may_alias));
 _Static_assert(sizeof(struct plug) <= sizeof(struct iomap_plug), "fits what bdev.h promises");
+
+static uint32_t depth(const struct iomapi_self *self)
+{
+	return self->in_callback + self->in_work;
+}
 
 static struct plug *from_public(struct iomap_plug *plug)
 {
@@ -54,6 +61,7 @@ IOMAP_API void iomap_plug_start(struct iomap_plug *plug, struct iomap_env *env)
 
 	memset(plug, 0, sizeof(*plug));
 	p->env = env;
+	p->depth = depth(self);
 	p->nested = self->plug != NULL;
 	if (!p->nested)
 		self->plug = plug;
@@ -89,7 +97,7 @@ bool iomapi_plug_add(struct iomap_env *env, struct iomap_bio *bio)
 	if (iomapi_likely(!self->plug))
 		return false;
 	p = from_public(self->plug);
-	if (p->env != env)
+	if (p->env != env || p->depth != depth(self))
 		return false;
 	iomapi_bioq_push(&p->bios, bio);
 	if (++p->nr == IOMAPI_PLUG_MAX)

@@ -509,4 +509,32 @@ CASE(every_wait_flushes_the_plug, "",
 	}
 }
 
+/* Its end submits another, which is this one's owner. */
+static void submit_next(struct iomap_bio *bio)
+{
+	iomap_bio_submit(&((struct t_bio *)bio->owner)->bio);
+}
+
+CASE(callbacks_do_not_fill_the_waiters_plug, "",
+     "What an end_io submits while the plug's owner waits is sent at once")
+{
+	struct t_device d;
+	int kind;
+
+	each_device(&d, kind) {
+		struct t_bio *b = writes(&d, 2);
+		struct iomap_plug plug;
+
+		b[0].bio.end_io = submit_next;
+		b[0].bio.owner = &b[1];
+		iomap_plug_start(&plug, d.t.env);
+		submit(b, 1);
+		ck_assert_int_eq(iomap_env_wait(d.t.env, &b[1].nr_ends, 0, 1000 * MS), 0);
+		iomap_plug_end(&plug);
+		ck_assert_uint_eq(b[1].nr_ends, 1);
+		free(b);
+		t_device_stop(&d);
+	}
+}
+
 MAIN()
