@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * flaky.h - "flaky:SIZE", a device in memory with one bad sector.
+ * flaky.h - "flaky:", a device in the program's memory, one sector of which can go bad.
  *
- * Hand both to the environment, in opts.backends and opts.backend_args; the program that owns the
- * struct breaks and heals the device while it runs.
+ * Hand both to the environment, in opts.backends and opts.backend_args.
  */
 #ifndef FLAKY_H
 #define FLAKY_H
@@ -11,12 +10,13 @@
 #include <iomap/backend.h>
 
 struct flaky {
-	/* Optional.  Each write as it arrives; two queues may call it at once. */
+	char *mem;
+	uint64_t size;
+	uint64_t bad;		/* writes that touch this byte end with -EIO */
+	iomap_word broken;	/* while this is set; atomic */
+	/* Sees each write as it arrives.  Library locks are held: atomics only. */
 	void (*on_write)(void *arg, const struct iomap_bio *bio);
 	void *arg;
-	uint64_t bad_addr;	/* set before broken */
-	iomap_word broken;	/* while it is set, writes that touch bad_addr end with -EIO */
-	iomap_word nr_failed;	/* counted by the device */
 };
 extern const struct iomap_backend_ops flaky_backend;
 

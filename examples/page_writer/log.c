@@ -1,180 +1,97 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * log.c - a log whose thread makes records durable when somebody asks, and not before.
+ * log.c - an asynchronous log: nobody waits for it, and it has no thread.
  *
- * Nobody waits for it: an ioend that is ahead of the log is left here (log_hold) and goes out from
- * the log's thread.  An ioend belongs to its holder, so its list member is free to queue it.
- * The tail block is rewritten until it is full; the staged copy keeps appends away from the write.
+ * An ioend that is ahead of the log stays here (an ioend belongs to its holder, so its list member
+ * is free) and starts a write of all records so far.  At the end of a write the ioends that may go
+ * are sent, and the next write starts if some are left: one write serves all who came meanwhile.
+ * Each write pads the log to a block: no block is written twice, or changed while it is written.
+ *
+ * Threads  any.  The end of a write runs in whoever reaps, and may take leaf locks only.
  */
-#include <stdio.h>
-#include <stdlib.h>
+#include <errno.h>
 #include <string.h>
 
 #include "page_writer.h"
 
-#define BLOCK	4096u
-#define STAGED	(256u << 10)
+#define BLOCK		4096u
 
-struct record {
-	uint64_t lsn, version;
-	uint32_t space, frame;
-	uint64_t spare[5];
-};
-
-uint64_t log_durable(const struct log *log)
+int log_append(struct log *log, const void *record, size_t len, uint64_t *lsn)
 {
-	return __atomic_load_n(&log->durable, __ATOMIC_ACQUIRE);
-}
-
-uint64_t log_append(struct log *log, uint32_t space, uint32_t frame, uint64_t version)
-{
-	struct record record = { .space = space, .frame = frame, .version = version };
-	uint64_t lsn = 0;
+	int rc = -ENOSPC;
 
 	iomap_mutex_lock(log->env, &log->lock);
-	if (log->end + sizeof(record) <= LOG_BYTES) {
-		lsn = log->end + sizeof(record);
-		record.lsn = lsn;
-		memcpy(log->records + log->end, &record, sizeof(record));
-		log->end = lsn;
+	if (log->end + len <= LOG_BYTES) {
+		memcpy(log->records + log->end, record, len);
+		log->end += len;
+		*lsn = log->end;
+		rc = 0;
 	}
 	iomap_mutex_unlock(log->env, &log->lock);
-	return lsn;
-}
-
-/* durable may pass the ioend between the caller's look and ours: then nobody would come for it. */
-void log_hold(struct log *log, struct iomap_ioend *ioend)
-{
-	bool ready;
-	int error;
-
-	iomap_mutex_lock(log->env, &log->lock);
-	error = log->error;
-	ready = error || ioend->client_max <= log_durable(log);
-	if (!ready) {
-		iomap_list_add_tail(&log->held, &ioend->list);
-		log->nr_held++;
-		if (log->wanted < ioend->client_max)
-			log->wanted = ioend->client_max;
-		iomap_cond_broadcast(log->env, &log->work);
-	}
-	iomap_mutex_unlock(log->env, &log->lock);
-	if (ready)
-		iomap_ioend_submit(ioend, error);
-}
-
-/* Move those that may go, or all when the log is broken.  lock held. */
-static void take_ready(struct log *log, struct iomap_list *ready)
-{
-	struct iomap_list *l = log->held.next, *next;
-
-	for (; l != &log->held; l = next) {
-		struct iomap_ioend *ioend = iomap_container_of(l, struct iomap_ioend, list);
-
-		next = l->next;
-		if (!log->error && ioend->client_max > log_durable(log))
-			continue;
-		iomap_list_del(l);
-		iomap_list_add_tail(ready, l);
-	}
-}
-
-static int write_staged(struct log *log, uint64_t addr, size_t len)
-{
-	struct iomap_bvec seg;
-	struct iomap_bio bio;
-	int rc;
-
-	iomap_bio_init(&bio, log->bdev, IOMAP_BIO_WRITE, addr, &seg, 1);
-	rc = iomap_bio_add(&bio, log->staged, len, NULL);
-	if (rc)
-		return rc;
-	iomap_bio_submit(&bio);
-	rc = iomap_bio_wait(&bio);
-	if (!rc)
-		rc = iomap_bdev_flush(log->bdev, iomap_bdev_write_seq(log->bdev));
 	return rc;
 }
 
-/* One write and one flush for everybody who asked so far.  lock held, dropped meanwhile. */
-static void make_durable(struct log *log)
-{
-	uint64_t from = log_durable(log) / BLOCK * BLOCK;
-	uint64_t to = log->end < from + STAGED ? log->end : from + STAGED;
-	size_t len = (to - from + BLOCK - 1) / BLOCK * BLOCK;
-	struct iomap_list ready, *l;
-	int rc;
+static void written(struct iomap_bio *bio);
 
-	memcpy(log->staged, log->records + from, len);
-	iomap_mutex_unlock(log->env, &log->lock);
-	rc = write_staged(log, from, len);
-	iomap_mutex_lock(log->env, &log->lock);
-	if (rc)
-		log->error = rc;
-	else
-		__atomic_store_n(&log->durable, to, __ATOMIC_RELEASE);
-	log->nr_flushes++;
+/* Send what may go, or all when the log is broken; write if some are left.  lock held, dropped. */
+static void go_on(struct log *log)
+{
+	struct iomap_bio *bio = &log->bio;
+	struct iomap_list ready, *l, *next;
+	int error = log->error;
+	bool start;
+
 	iomap_list_init(&ready);
-	take_ready(log, &ready);
-	iomap_mutex_unlock(log->env, &log->lock);
-	while ((l = iomap_list_pop(&ready)))
-		iomap_ioend_submit(iomap_container_of(l, struct iomap_ioend, list), rc);
-	__atomic_add_fetch(&log->moved, 1, __ATOMIC_RELEASE);
-	iomap_env_wake(log->env, &log->moved, NR_CLEANERS);
-	iomap_mutex_lock(log->env, &log->lock);
-}
+	for (l = log->held.next; l != &log->held; l = next) {
+		struct iomap_ioend *ioend = iomap_container_of(l, struct iomap_ioend, list);
 
-static void *log_thread(void *arg)
-{
-	struct log *log = arg;
-
-	iomap_mutex_lock(log->env, &log->lock);
-	for (;;) {
-		if (!log->error && log_durable(log) < log->wanted)
-			make_durable(log);
-		else if (log->stop)
-			break;
-		else
-			iomap_cond_wait(log->env, &log->work, &log->lock, IOMAP_FOREVER);
+		next = l->next;
+		if (!error && ioend->client_max > log->durable)
+			continue;
+		iomap_list_del(l);
+		iomap_list_add_tail(&ready, l);
+	}
+	start = !log->writing && !iomap_list_empty(&log->held);
+	if (start) {			/* not empty, for what is held is not durable yet */
+		log->writing = true;
+		log->end = (log->end + BLOCK - 1) / BLOCK * BLOCK;
+		iomap_bio_init(bio, log->bdev, IOMAP_BIO_WRITE, log->durable, &log->seg, 1);
+		iomap_bio_add(bio, log->records + log->durable, log->end - log->durable, NULL);
+		bio->flags = IOMAP_BIO_FUA;	/* durable at its end */
+		bio->end_io = written;
+		bio->owner = log;
 	}
 	iomap_mutex_unlock(log->env, &log->lock);
-	return NULL;
+	if (start)
+		iomap_bio_submit(bio);
+	while ((l = iomap_list_pop(&ready)))
+		iomap_ioend_submit(iomap_container_of(l, struct iomap_ioend, list), error);
 }
 
-int log_open(struct log *log, struct iomap_env *env, const char *device)
+static void written(struct iomap_bio *bio)
 {
-	int rc = iomap_ioq_new(env, NULL, &log->ioq);
+	struct log *log = bio->owner;
 
+	iomap_mutex_lock(log->env, &log->lock);
+	log->writing = false;
+	log->error = bio->status;
+	if (!log->error)
+		__atomic_store_n(&log->durable, bio->addr + bio->len, __ATOMIC_RELEASE);
+	go_on(log);
+}
+
+void log_submit(struct log *log, struct iomap_ioend *ioend)
+{
+	iomap_mutex_lock(log->env, &log->lock);
+	iomap_list_add_tail(&log->held, &ioend->list);
+	log->nr_held += ioend->client_max > log->durable;
+	go_on(log);
+}
+
+int log_open(struct log *log, struct iomap_env *env, struct iomap_ioq *ioq, const char *device)
+{
 	log->env = env;
-	if (rc)
-		return rc;
-	rc = iomap_bdev_open(log->ioq, device, NULL, &log->bdev);
-	if (rc)
-		return rc;
-	log->records = calloc(1, LOG_BYTES);
-	log->staged = aligned_alloc(BLOCK, STAGED);
-	if (!log->records || !log->staged)
-		return -ENOMEM;
 	iomap_mutex_init(&log->lock, IOMAP_RANK_LEAF);
 	iomap_list_init(&log->held);
-	rc = pthread_create(&log->thread, NULL, log_thread, log);
-	log->started = !rc;
-	return -rc;
-}
-
-void log_close(struct log *log)
-{
-	if (log->started) {
-		iomap_mutex_lock(log->env, &log->lock);
-		log->stop = true;
-		iomap_cond_broadcast(log->env, &log->work);
-		iomap_mutex_unlock(log->env, &log->lock);
-		pthread_join(log->thread, NULL);
-	}
-	if (log->bdev)
-		iomap_bdev_close(&log->bdev);
-	if (log->ioq)
-		iomap_ioq_delete(&log->ioq);
-	free(log->records);
-	free(log->staged);
+	return iomap_bdev_open(ioq, device, NULL, &log->bdev);
 }
