@@ -65,6 +65,8 @@ def judge_outside(path, kind, header, root):
         return None             # a neighbour
     if top == "tests" and header.split("/")[0] in ("harness", "model"):
         return None
+    if path.startswith("tests/sim/") and os.path.exists(os.path.join(root, "tests", header)):
+        return None
     if path.startswith("tests/unit/"):
         return None
     return f'{header} is not public'

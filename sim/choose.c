@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * choose.c - the only place where a run can go one way or another.
+ *
+ * A long stream for choices (xoshiro256**, seeded through splitmix64; both are in the public
+ * domain by their authors Blackman and Vigna) and draws that depend on a key alone.  Integers only.
+ */
+#include <string.h>
+
+#include "sim.h"
+
+#define MAX_RECORD ((size_t)1 << 28)
+
+static uint64_t scramble(uint64_t x)
+{
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+	x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+	return x ^ (x >> 31);
+}
+
+uint64_t iomapi_sim_mix(uint64_t seed, uint64_t stream, uint64_t entity, uint64_t counter)
+{
+	uint64_t x = scramble(seed + 0x9e3779b97f4a7c15u);
+
+	x = scramble((x ^ stream) + 0x9e3779b97f4a7c15u);
+	x = scramble((x ^ entity) + 0x9e3779b97f4a7c15u);
+	return scramble((x ^ counter) + 0x9e3779b97f4a7c15u);
+}
+
+/* The same bytes on every machine: words go in little-endian. */
+void iomapi_sim_noise(uint8_t *mem, size_t len, uint64_t seed, uint64_t stream, uint64_t entity)
+{
+	for (size_t i = 0; i < len; i += 8) {
+		uint64_t word = iomapi_sim_mix(seed, stream, entity, i / 8);
+
+		for (size_t b = 0; b < 8 && i + b < len; b++)
+			mem[i + b] = (uint8_t)(word >> (8 * b));
+	}
+}
+
+void iomapi_sim_choice_init(struct iomapi_sim_choice *c, uint64_t seed)
+{
+	memset(c, 0, sizeof(*c));
+	c->seed = seed;
+	for (unsigned i = 0; i < 4; i++)
+		c->state[i] = scramble(seed + (i + 1) * 0x9e3779b97f4a7c15u);
+}
+
+static uint64_t rotate(uint64_t x, unsigned n)
+{
+	return x << n | x >> (64 - n);
+}
+
+static uint64_t next(struct iomapi_sim_choice *c)
+{
+	uint64_t *s = c->state, result = rotate(s[1] * 5, 7) * 9, t = s[1] << 17;
+
+	s[2] ^= s[0];
+	s[3] ^= s[1];
+	s[1] ^= s[2];
+	s[0] ^= s[3];
+	s[2] ^= t;
+	s[3] = rotate(s[3], 45);
+	return result;
+}
+
+/* Multiply, and reject what would favour the small ones. */
+static uint32_t bounded(struct iomapi_sim_choice *c, uint32_t n)
+{
+	uint32_t floor = -n % n;
+
+	for (;;) {
+		uint64_t product = (next(c) >> 32) * n;
+
+		if ((uint32_t)product >= floor)
+			return (uint32_t)(product >> 32);
+	}
+}
+
+static void record(struct iomapi_sim_choice *c, uint32_t value)
+{
+	if (c->nr_record == c->max_record) {
+		size_t max = c->max_record * 2;
+		uint32_t *more = NULL;
+
+		if (max <= MAX_RECORD)
+			more = iomapi_sim_grow(c->record, max * sizeof(*more));
+		if (!more) {
+			c->lost = true;
+			return;
+		}
+		c->record = more;
+		c->max_record = max;
+	}
+	c->record[c->nr_record++] = value;
+}
+
+uint32_t iomapi_sim_draw(struct iomapi_sim_choice *c, uint32_t n)
+{
+	uint32_t value;
+
+	if (!c->replay)
+		value = bounded(c, n);
+	else
+		value = c->next < c->nr_replay ? c->replay[c->next++] % n : 0;
+	if (c->record)
+		record(c, value);
+	return value;
+}
+
+IOMAP_API uint32_t iomap_sim_choose(struct iomap_sim *sim, const char *site, uint32_t n)
+{
+	(void)site;		/* names the choice for who reads a trace */
+	return n > 1 ? iomapi_sim_draw(&sim->choice, n) : 0;
+}

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sim.c - a simulation: its clock, its events, its power.
+ *
+ * Time passes only from event to event.  Events stand in a heap ordered by (time, class, id), so
+ * that nothing depends on where things lie in memory.  Every event goes into the digest, with the
+ * hash of what was written or read.
+ */
+#include <errno.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "sim.h"
+
+#define MAX_SIZE ((uint64_t)1 << 40)
+
+/* ---- events ---- */
+
+static bool before(const struct iomapi_sim_event *a, const struct iomapi_sim_event *b)
+{
+	if (a->time != b->time)
+		return a->time < b->time;
+	if (a->class != b->class)
+		return a->class < b->class;
+	return a->id < b->id;
+}
+
+int iomapi_sim_events_reserve(struct iomap_sim *sim, size_t nr)
+{
+	struct iomapi_sim_event *more;
+	size_t max = sim->max_events ? sim->max_events * 2 : 64;
+
+	if (sim->nr_events + nr <= sim->max_events)
+		return 0;
+	more = iomapi_sim_grow(sim->events, max * sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	sim->events = more;
+	sim->max_events = max;
+	return 0;
+}
+
+void iomapi_sim_schedule(struct iomap_sim *sim, struct iomapi_sim_cmd *cmd,
+			 enum iomapi_sim_class class, int64_t time)
+{
+	const struct iomapi_sim_event event = { time, cmd->id, class, cmd };
+	size_t i = sim->nr_events++;
+
+	for (; i && before(&event, &sim->events[(i - 1) / 2]); i = (i - 1) / 2)
+		sim->events[i] = sim->events[(i - 1) / 2];
+	sim->events[i] = event;
+}
+
+static struct iomapi_sim_event take_first(struct iomap_sim *sim)
+{
+	struct iomapi_sim_event first = sim->events[0], last = sim->events[--sim->nr_events];
+	size_t i = 0, child;
+
+	while ((child = 2 * i + 1) < sim->nr_events) {
+		if (child + 1 < sim->nr_events &&
+		    before(&sim->events[child + 1], &sim->events[child]))
+			child++;
+		if (!before(&sim->events[child], &last))
+			break;
+		sim->events[i] = sim->events[child];
+		i = child;
+	}
+	sim->events[i] = last;
+	return first;
+}
+
+/* ---- the digest ---- */
+
+static uint64_t data_hash(const struct iomapi_sim_cmd *cmd)
+{
+	XXH64_state_t state;
+
+	if (cmd->write)
+		return cmd->write->hash;
+	if (cmd->bio->op != IOMAP_BIO_READ)
+		return 0;
+	XXH64_reset(&state, 0);
+	for (uint32_t i = 0; i < cmd->bio->nr_segs; i++)
+		XXH64_update(&state, cmd->bio->segs[i].mem, cmd->bio->segs[i].len);
+	return XXH64_digest(&state);
+}
+
+static void hash_event(struct iomap_sim *sim, enum iomapi_sim_what what,
+		       const struct iomapi_sim_cmd *cmd)
+{
+	uint64_t words[8] = { sim->digest, what, (uint64_t)sim->now };
+	uint8_t bytes[sizeof(words)];
+
+	if (cmd) {
+		words[3] = cmd->id;
+		words[4] = (uint64_t)cmd->bio->op << 32 | cmd->bio->flags;
+		words[5] = cmd->bio->addr;
+		words[6] = cmd->bio->len;
+		if (what == IOMAPI_SIM_PASS_ACCEPT ? cmd->write != NULL
+						   : what == IOMAPI_SIM_PASS_REAP)
+			words[7] = data_hash(cmd);
+	}
+	for (unsigned i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(words[i / 8] >> (8 * (i % 8)));
+	sim->digest = XXH64(bytes, sizeof(bytes), 0);
+}
+
+/* ---- power ---- */
+
+static void power_off(struct iomap_sim *sim)
+{
+	sim->off = true;
+	sim->cut_at = 0;
+	sim->nr_events = 0;		/* all are of commands, and none goes on */
+	hash_event(sim, IOMAPI_SIM_PASS_CUT, NULL);
+	for (unsigned i = 0; i < sim->nr_devs; i++)
+		iomapi_sim_dev_off(&sim->devs[i]);
+}
+
+bool iomapi_sim_pass(struct iomap_sim *sim, enum iomapi_sim_what what,
+		     const struct iomapi_sim_cmd *cmd)
+{
+	if (sim->off)
+		return false;
+	if (sim->nr_passed++ == sim->cut_at - 1) {
+		power_off(sim);
+		return false;
+	}
+	hash_event(sim, what, cmd);
+	return true;
+}
+
+bool iomapi_sim_step(struct iomap_sim *sim)
+{
+	struct iomapi_sim_event event;
+
+	if (!sim->nr_events)
+		return false;
+	event = take_first(sim);
+	sim->now = event.time;
+	if (event.class == IOMAPI_SIM_AT_LINEARISE) {
+		if (iomapi_sim_pass(sim, IOMAPI_SIM_PASS_LINEARISE, event.cmd))
+			iomapi_sim_cmd_linearise(event.cmd);
+	} else if (iomapi_sim_pass(sim, IOMAPI_SIM_PASS_COMPLETE, event.cmd)) {
+		iomapi_sim_cmd_complete(event.cmd);
+	}
+	return true;
+}
+
+IOMAP_API int iomap_sim_cut_at(struct iomap_sim *sim, uint64_t event)
+{
+	if (sim->off || !event || event > UINT64_MAX - sim->nr_passed)
+		return -EINVAL;
+	sim->cut_at = sim->nr_passed + event;
+	return 0;
+}
+
+IOMAP_API bool iomap_sim_is_off(const struct iomap_sim *sim)
+{
+	return sim->off;
+}
+
+IOMAP_API int iomap_sim_power_on(struct iomap_sim *sim)
+{
+	if (!sim->off)
+		return -EINVAL;
+	if (sim->nr_unreaped)
+		return -EBUSY;
+	sim->off = false;
+	for (unsigned i = 0; i < sim->nr_devs; i++)
+		iomapi_sim_settle(&sim->devs[i]);
+	hash_event(sim, IOMAPI_SIM_PASS_POWER_ON, NULL);
+	return 0;
+}
+
+/* ---- life ---- */
+
+static bool profile_ok(const struct iomap_sim_profile *p)
+{
+	uint32_t block = p->logical_block;
+
+	if (p->struct_size < sizeof(*p) || (block != 512 && block != IOMAPI_SIM_MAX_BLOCK))
+		return false;
+	if (p->physical_block < block || p->physical_block % block ||
+	    p->atomic_normal < block || p->atomic_normal % block ||
+	    p->atomic_power_fail < block || p->atomic_power_fail % block ||
+	    p->atomic_boundary % block)
+		return false;
+	if (p->order > IOMAP_SIM_ORDER_FIFO || p->fua > IOMAP_SIM_FUA_NATIVE ||
+	    p->discard > IOMAP_SIM_DISCARD_ONES)
+		return false;
+	return p->max_bytes >= block && !(p->max_bytes % block) && p->max_bytes <= 1u << 30 &&
+	       p->max_segs && p->memory_align && p->queue_depth && p->nr_queues &&
+	       p->nr_queues <= IOMAPI_SIM_QUEUES;
+}
+
+static int dev_init(struct iomap_sim *sim, unsigned i, const struct iomap_sim_dev *opts)
+{
+	const struct iomap_sim_profile *profile =
+		opts->profile ? opts->profile : iomap_sim_preset(opts->preset);
+	struct iomapi_sim_dev *dev = &sim->devs[i];
+
+	if (!profile || !profile_ok(profile) || !opts->name || !*opts->name ||
+	    strlen(opts->name) >= sizeof(dev->name) || strpbrk(opts->name, ",:"))
+		return -EINVAL;
+	for (unsigned other = 0; other < i; other++)
+		if (!strcmp(sim->devs[other].name, opts->name))
+			return -EEXIST;
+	if (!opts->size || opts->size % profile->physical_block || opts->size > MAX_SIZE)
+		return -EINVAL;
+	dev->sim = sim;
+	dev->index = i;
+	strcpy(dev->name, opts->name);
+	dev->profile = *profile;
+	dev->size = opts->size;
+	dev->nr_units = opts->size / profile->logical_block;
+	iomap_list_init(&dev->in_flight);
+	return iomapi_sim_image_new(dev);
+}
+
+IOMAP_API int iomap_sim_new(const struct iomap_sim_opts *opts, struct iomap_sim **result)
+{
+	struct iomap_sim *sim;
+	int rc = 0;
+
+	*result = NULL;
+	if (!opts || opts->struct_size < sizeof(*opts) || !opts->devs || !opts->nr_devs)
+		return -EINVAL;
+	sim = iomapi_sim_zalloc(sizeof(*sim));
+	if (!sim)
+		return -ENOMEM;
+	iomapi_sim_choice_init(&sim->choice, opts->seed);
+	iomap_list_init(&sim->free_cmds);
+	sim->backends[0] = &iomapi_sim_backend;
+	sim->backend_args[0] = sim;
+	sim->devs = iomapi_sim_zalloc(opts->nr_devs * sizeof(*sim->devs));
+	if (!sim->devs)
+		rc = -ENOMEM;
+	for (unsigned i = 0; !rc && i < opts->nr_devs; i++, sim->nr_devs++)
+		rc = dev_init(sim, i, &opts->devs[i]);
+	if (rc)
+		iomap_sim_delete(&sim);
+	*result = sim;
+	return rc;
+}
+
+IOMAP_API void iomap_sim_delete(struct iomap_sim **sim)
+{
+	struct iomap_sim *s = *sim;
+	struct iomap_list *l;
+
+	if (!s)
+		return;
+	for (unsigned i = 0; i < s->nr_devs; i++)
+		iomapi_sim_image_delete(&s->devs[i]);
+	while ((l = iomap_list_pop(&s->free_cmds)))
+		iomapi_sim_free(iomap_container_of(l, struct iomapi_sim_cmd, node));
+	iomapi_sim_free(s->devs);
+	iomapi_sim_free(s->events);
+	iomapi_sim_free(s->choice.record);
+	iomapi_sim_free(s);
+	*sim = NULL;
+}
+
+/* ---- to look at ---- */
+
+IOMAP_API uint64_t iomap_sim_run_digest(const struct iomap_sim *sim)
+{
+	return sim->digest;
+}
+
+IOMAP_API int64_t iomap_sim_now_ns(const struct iomap_sim *sim)
+{
+	return sim->now;
+}
+
+IOMAP_API uint64_t iomap_sim_nr_events(const struct iomap_sim *sim)
+{
+	return sim->nr_passed;
+}
+
+struct iomapi_sim_dev *iomapi_sim_find(const struct iomap_sim *sim, const char *name)
+{
+	for (unsigned i = 0; i < sim->nr_devs; i++)
+		if (!strcmp(sim->devs[i].name, name))
+			return &sim->devs[i];
+	return NULL;
+}
+
+IOMAP_API int64_t iomap_sim_hazards(const struct iomap_sim *sim, const char *name)
+{
+	const struct iomapi_sim_dev *dev = iomapi_sim_find(sim, name);
+
+	return dev ? (int64_t)dev->nr_hazards : -ENOENT;
+}

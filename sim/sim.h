@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sim/sim.h - what the files of the simulator share.
+ *
+ *	choose.c	the choice stream, and draws that are no choices
+ *	profile.c	the presets
+ *	image.c		the content of a device: durable bytes, versions above them, survivors
+ *	device.c	commands: accepted, linearised, completed, reaped; the backend
+ *	sim.c		the clock, the events, the power
+ *	env.c		what an environment needs to live in simulated time
+ *	memory.c	where memory comes from		dump.c	a device's content in a file
+ *
+ * Threads: a simulation belongs to one thread; only wakeup may come from another.
+ */
+#ifndef IOMAPI_SIM_H
+#define IOMAPI_SIM_H
+
+#include <iomap/backend.h>
+#include <iomap/env.h>
+#include <iomap/sim.h>
+#include <iomap/sync.h>
+
+#define IOMAPI_SIM_CHUNK	512u	/* units that are looked up together */
+#define IOMAPI_SIM_MAX_BLOCK	4096u
+#define IOMAPI_SIM_QUEUES	16u	/* of a device at most; more ioqs share them */
+
+/* ---- memory.c ---- */
+void *iomapi_sim_alloc(size_t size);
+void *iomapi_sim_zalloc(size_t size);
+void *iomapi_sim_grow(void *mem, size_t size);
+void iomapi_sim_free(void *mem);
+
+/* ---- choose.c ---- */
+
+/* A seeded generator, or a record that is played back; when it is used up every choice is 0. */
+struct iomapi_sim_choice {
+	uint64_t seed, state[4];
+	const uint32_t *replay;
+	size_t nr_replay, next;
+	uint32_t *record;		/* NULL: not recorded */
+	size_t nr_record, max_record;
+	bool lost;			/* the record is not whole: no memory */
+};
+void iomapi_sim_choice_init(struct iomapi_sim_choice *c, uint64_t seed);
+/* 0..n-1 for n > 0, evenly. */
+uint32_t iomapi_sim_draw(struct iomapi_sim_choice *c, uint32_t n);
+/* No choice, for it depends on nothing but its key: another draw elsewhere does not shift it. */
+uint64_t iomapi_sim_mix(uint64_t seed, uint64_t stream, uint64_t entity, uint64_t counter);
+void iomapi_sim_noise(uint8_t *mem, size_t len, uint64_t seed, uint64_t stream, uint64_t entity);
+
+/* ---- image.c ---- */
+
+struct iomapi_sim_dev;
+struct iomapi_sim_write;
+
+/* What a write leaves in one unit; above older ones. */
+struct iomapi_sim_version {
+	struct iomapi_sim_version *below;
+	struct iomapi_sim_write *write;		/* NULL: durable or superseded by what is */
+};
+enum iomapi_sim_stage { IOMAPI_SIM_ACCEPTED, IOMAPI_SIM_LINEARISED, IOMAPI_SIM_COMPLETED };
+enum iomapi_sim_fill { IOMAPI_SIM_DATA, IOMAPI_SIM_ZEROS, IOMAPI_SIM_ONES, IOMAPI_SIM_NOISE };
+struct iomapi_sim_write {
+	struct iomap_list node;		/* in dev->accepted, then dev->writes */
+	uint64_t id, unit;
+	uint64_t completed;		/* how many of the device had, with it */
+	uint32_t nr_units, nr_left;	/* left: versions that count */
+	uint32_t queue;
+	uint8_t stage, fill;
+	uint64_t hash;			/* of the data */
+	uint8_t *data;			/* behind the versions; NULL without DATA */
+	struct iomapi_sim_version versions[];
+};
+struct iomapi_sim_chunk {
+	uint8_t *bytes;
+	uint64_t known[IOMAPI_SIM_CHUNK / 64];	/* units that were ever durable */
+	struct iomapi_sim_version *top[IOMAPI_SIM_CHUNK];
+};
+int iomapi_sim_image_new(struct iomapi_sim_dev *dev);
+void iomapi_sim_image_delete(struct iomapi_sim_dev *dev);
+/* In flight from here on; NULL: no memory. */
+struct iomapi_sim_write *iomapi_sim_accept(struct iomapi_sim_dev *dev, const struct iomap_bio *bio,
+					   uint64_t id, uint32_t queue);
+void iomapi_sim_linearise(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write);
+/* durable: a cache does not keep it. */
+void iomapi_sim_complete(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write, bool durable);
+/* A flush: what completed up to that count. */
+void iomapi_sim_persist(struct iomapi_sim_dev *dev, uint64_t completed);
+void iomapi_sim_read_unit(const struct iomapi_sim_dev *dev, uint64_t unit, uint8_t *mem);
+/* Power is back: choose what survived, forget the rest. */
+void iomapi_sim_settle(struct iomapi_sim_dev *dev);
+
+/* ---- device.c ---- */
+
+struct iomapi_sim_cmd;
+struct iomapi_sim_queue {
+	struct iomap_sim *sim;
+	uint32_t index, in_flight;
+	struct iomap_list done;			/* commands completed, not reaped */
+	uint32_t nr_done;
+	iomap_word woken;
+};
+struct iomapi_sim_cmd {
+	struct iomap_list node;		/* in flight on the device, done, or free */
+	struct iomap_bio *bio;
+	struct iomapi_sim_dev *dev;
+	struct iomapi_sim_queue *queue;
+	struct iomapi_sim_write *write;
+	uint64_t id, covers;
+	int64_t completes;
+};
+struct iomapi_sim_dev {
+	struct iomap_sim *sim;
+	char name[32];
+	uint32_t index;
+	struct iomap_sim_profile profile;
+	uint64_t size, nr_units;
+	struct iomapi_sim_chunk **chunks;
+	struct iomap_list accepted, writes;	/* of writes; see image.c */
+	struct iomap_list in_flight;		/* commands */
+	uint64_t nr_completed, nr_hazards;
+	int64_t last[IOMAPI_SIM_QUEUES];	/* when a line's latest command takes effect */
+};
+extern const struct iomap_backend_ops iomapi_sim_backend;
+void iomapi_sim_cmd_linearise(struct iomapi_sim_cmd *cmd);
+void iomapi_sim_cmd_complete(struct iomapi_sim_cmd *cmd);
+/* Everything on its way ends with -ENODEV. */
+void iomapi_sim_dev_off(struct iomapi_sim_dev *dev);
+
+/* ---- sim.c ---- */
+
+enum iomapi_sim_what {
+	IOMAPI_SIM_PASS_ACCEPT = 1, IOMAPI_SIM_PASS_LINEARISE, IOMAPI_SIM_PASS_COMPLETE,
+	IOMAPI_SIM_PASS_REAP, IOMAPI_SIM_PASS_CUT, IOMAPI_SIM_PASS_POWER_ON,
+};
+enum iomapi_sim_class { IOMAPI_SIM_AT_LINEARISE, IOMAPI_SIM_AT_COMPLETE };
+struct iomapi_sim_event {
+	int64_t time;
+	uint64_t id;
+	uint32_t class;
+	struct iomapi_sim_cmd *cmd;
+};
+struct iomap_sim {
+	struct iomapi_sim_choice choice;
+	int64_t now;
+	struct iomapi_sim_event *events;	/* a heap: the first one on top */
+	size_t nr_events, max_events;
+	uint64_t nr_passed, cut_at;		/* events so far; 0: no cut */
+	bool off;
+	uint64_t next_id, digest, nr_unreaped;
+	struct iomapi_sim_dev *devs;
+	unsigned nr_devs, nr_queues;
+	struct iomap_list free_cmds;
+	const struct iomap_backend_ops *backends[2];
+	void *backend_args[1];
+	uint64_t self[32];			/* of the one thread, for the library */
+};
+/* Room for the event of one more command: 0 or -ENOMEM. */
+int iomapi_sim_events_reserve(struct iomap_sim *sim, size_t nr);
+void iomapi_sim_schedule(struct iomap_sim *sim, struct iomapi_sim_cmd *cmd,
+			 enum iomapi_sim_class class, int64_t time);
+/* One event of the run: it is counted and hashed, unless power went just before it; then false. */
+bool iomapi_sim_pass(struct iomap_sim *sim, enum iomapi_sim_what what,
+		     const struct iomapi_sim_cmd *cmd);
+bool iomapi_sim_step(struct iomap_sim *sim);	/* the next event; false: there is none */
+
+struct iomapi_sim_dev *iomapi_sim_find(const struct iomap_sim *sim, const char *name);
+
+/* ---- env.c ---- */
+extern const struct iomap_sync_ops iomapi_sim_sync;
+
+#endif
