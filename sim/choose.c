@@ -5,6 +5,7 @@
  * A long stream for choices (xoshiro256**, seeded through splitmix64; both are in the public
  * domain by their authors Blackman and Vigna) and draws that depend on a key alone.  Integers only.
  */
+#include <endian.h>
 #include <string.h>
 
 #include "sim.h"
@@ -28,14 +29,19 @@ uint64_t iomapi_sim_mix(uint64_t seed, uint64_t stream, uint64_t entity, uint64_
 }
 
 /* The same bytes on every machine: words go in little-endian. */
+static void put_word(uint8_t *mem, uint64_t word)
+{
+	word = htole64(word);
+	memcpy(mem, &word, sizeof(word));
+}
+
 void iomapi_sim_noise(uint8_t *mem, size_t len, uint64_t seed, uint64_t stream, uint64_t entity)
 {
-	for (size_t i = 0; i < len; i += 8) {
-		uint64_t word = iomapi_sim_mix(seed, stream, entity, i / 8);
+	uint64_t key = iomapi_sim_mix(seed, stream, entity, 0);
 
-		for (size_t b = 0; b < 8 && i + b < len; b++)
-			mem[i + b] = (uint8_t)(word >> (8 * b));
-	}
+	/* units are whole words */
+	for (size_t i = 0; i + 8 <= len; i += 8)
+		put_word(mem + i, scramble(key += 0x9e3779b97f4a7c15u));
 }
 
 void iomapi_sim_choice_init(struct iomapi_sim_choice *c, uint64_t seed)

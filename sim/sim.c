@@ -6,6 +6,7 @@
  * that nothing depends on where things lie in memory.  Every event goes into the digest, with the
  * hash of what was written or read.
  */
+#include <endian.h>
 #include <errno.h>
 #include <string.h>
 
@@ -91,7 +92,6 @@ static void hash_event(struct iomap_sim *sim, enum iomapi_sim_what what,
 		       const struct iomapi_sim_cmd *cmd)
 {
 	uint64_t words[8] = { sim->digest, what, (uint64_t)sim->now };
-	uint8_t bytes[sizeof(words)];
 
 	if (cmd) {
 		words[3] = cmd->id;
@@ -102,9 +102,9 @@ static void hash_event(struct iomap_sim *sim, enum iomapi_sim_what what,
 						   : what == IOMAPI_SIM_PASS_REAP)
 			words[7] = data_hash(cmd);
 	}
-	for (unsigned i = 0; i < sizeof(bytes); i++)
-		bytes[i] = (uint8_t)(words[i / 8] >> (8 * (i % 8)));
-	sim->digest = XXH64(bytes, sizeof(bytes), 0);
+	for (unsigned i = 0; i < 8; i++)
+		words[i] = htole64(words[i]);
+	sim->digest = XXH64(words, sizeof(words), 0);
 }
 
 /* ---- power ---- */

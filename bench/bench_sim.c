@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bench_sim - what an operation on a simulated device costs.
+ *
+ *	bench_sim [--preset NAME] [--ops N] [--repeat K] [--json]
+ *
+ * Raw: 4 KiB writes and reads in turn at random pages, a full queue of them, a flush each 1024.
+ * Buffered: pages written through the cache, and written back by a sync each 1024.  Process CPU,
+ * the median of K runs.
+ *
+ * Threads: one.
+ */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <iomap/iomap.h>
+#include <iomap/sim.h>
+
+#define PAGE		4096u
+#define NR_PAGES	16384u
+#define DEPTH		64u
+#define PER_FLUSH	1024u
+#define MAX_REPEAT	99u
+
+struct options {
+	const char *preset;
+	uint64_t ops;
+	unsigned repeat;
+	bool json;
+};
+struct bench {
+	struct iomap_sim *sim;
+	struct iomap_env *env;
+	struct iomap_ioq *ioq;
+	struct iomap_bdev *bdev;
+	struct iomap_cache *cache;
+	struct iomap_volume *volume;
+	struct iomap_inode inode;
+	struct iomap_file file;
+	uint64_t random;
+};
+
+static uint64_t cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t random_page(struct bench *b)
+{
+	b->random = b->random * 6364136223846793005u + 1442695040888963407u;
+	return (b->random >> 33) % NR_PAGES;
+}
+
+static int start(struct bench *b, const char *preset)
+{
+	const struct iomap_sim_dev disk = {
+		.name = "disk", .preset = preset, .size = (uint64_t)NR_PAGES * PAGE,
+	};
+	const struct iomap_sim_opts opts = {
+		.struct_size = sizeof(opts), .seed = 1, .devs = &disk, .nr_devs = 1,
+	};
+	struct iomap_env_opts env = { .struct_size = sizeof(env) };
+	int rc = iomap_sim_new(&opts, &b->sim);
+
+	if (rc)
+		return rc;
+	iomap_sim_env_opts(b->sim, &env);
+	rc = iomap_env_new(&env, &b->env);
+	if (!rc)
+		rc = iomap_ioq_new(b->env, NULL, &b->ioq);
+	return rc ? rc : iomap_bdev_open(b->ioq, "sim:disk", NULL, &b->bdev);
+}
+
+static void stop(struct bench *b)
+{
+	if (b->bdev)
+		iomap_bdev_close(&b->bdev);
+	if (b->ioq)
+		iomap_ioq_delete(&b->ioq);
+	if (b->env)
+		iomap_env_delete(&b->env);
+	iomap_sim_delete(&b->sim);
+}
+
+/* ---- raw ---- */
+
+struct slot {
+	struct iomap_bio bio;
+	struct iomap_bvec seg;
+	bool idle;
+	char *mem;
+};
+
+static void slot_end(struct iomap_bio *bio)
+{
+	iomap_container_of(bio, struct slot, bio)->idle = true;
+}
+
+static void submit(struct bench *b, struct slot *s, enum iomap_bio_op op)
+{
+	iomap_bio_init(&s->bio, b->bdev, op, op == IOMAP_BIO_FLUSH ? 0 : random_page(b) * PAGE,
+		       &s->seg, 1);
+	if (op != IOMAP_BIO_FLUSH)
+		iomap_bio_add(&s->bio, s->mem, PAGE, NULL);
+	s->bio.end_io = slot_end;
+	s->idle = false;
+	iomap_bio_submit(&s->bio);
+}
+
+static int raw(struct bench *b, uint64_t ops)
+{
+	static struct slot slots[DEPTH];
+	static char mem[DEPTH][PAGE];
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < DEPTH; i++) {
+		slots[i].mem = memset(mem[i], (int)i, PAGE);
+		slots[i].idle = true;
+	}
+	while (n < ops) {
+		for (unsigned i = 0; i < DEPTH && n < ops; i++) {
+			if (!slots[i].idle)
+				continue;
+			n++;
+			submit(b, &slots[i], !(n % PER_FLUSH) ? IOMAP_BIO_FLUSH
+					     : n & 1 ? IOMAP_BIO_WRITE : IOMAP_BIO_READ);
+		}
+		if (iomap_ioq_poll(b->ioq, 1, DEPTH, IOMAP_FOREVER) < 0)
+			return -1;
+	}
+	return iomap_ioq_drain(b->ioq, IOMAP_FOREVER);
+}
+
+/* ---- buffered: the file lies on the device as it is ---- */
+
+static int begin(struct iomap_inode *inode, int64_t pos, uint64_t len, unsigned flags,
+		 struct iomap *map, struct iomap *srcmap, void *priv)
+{
+	(void)pos, (void)len, (void)flags, (void)srcmap, (void)priv;
+	*map = (struct iomap){
+		.length = (uint64_t)NR_PAGES * PAGE, .type = IOMAP_MAPPED, .bdev = inode->bdev,
+	};
+	return 0;
+}
+static const struct iomap_ops ops = { .struct_size = sizeof(ops), .iomap_begin = begin };
+
+static int64_t range(struct iomap_writeback_ctx *wpc, struct iomap_folio *folio, int64_t pos,
+		     uint64_t len, int64_t end_pos)
+{
+	begin(wpc->inode, 0, 0, 0, &wpc->iomap, NULL, NULL);
+	return iomap_add_to_ioend(wpc, folio, pos, len, end_pos, NULL);
+}
+static const struct iomap_writeback_ops wb_ops = {
+	.struct_size = sizeof(wb_ops), .writeback_range = range,
+	.writeback_submit = iomap_ioend_writeback_submit,
+};
+
+static int writepages(struct iomap_inode *inode, struct iomap_writeback_control *wbc)
+{
+	struct iomap_writeback_ctx wpc = { .inode = inode, .wbc = wbc, .ops = &wb_ops };
+
+	return iomap_writepages(&wpc);
+}
+static int no_metadata(struct iomap_inode *inode, int64_t begin_pos, int64_t end, bool datasync,
+		       bool *flushed)
+{
+	(void)inode, (void)begin_pos, (void)end, (void)datasync, (void)flushed;
+	return 0;
+}
+static int no_volume_metadata(struct iomap_volume *volume, bool *flushed)
+{
+	(void)volume, (void)flushed;
+	return 0;
+}
+static bool tryget(struct iomap_inode *inode)
+{
+	(void)inode;
+	return true;
+}
+static void put(struct iomap_inode *inode)
+{
+	(void)inode;
+}
+static const struct iomap_inode_ops inode_ops = {
+	.struct_size = sizeof(inode_ops), .writepages = writepages, .sync_metadata = no_metadata,
+	.tryget = tryget, .put = put,
+};
+static const struct iomap_volume_ops volume_ops = {
+	.struct_size = sizeof(volume_ops), .sync_metadata = no_volume_metadata,
+};
+
+static int open_file(struct bench *b)
+{
+	const struct iomap_cache_opts cache = {
+		.struct_size = sizeof(cache), .bytes = (uint64_t)2 * NR_PAGES * PAGE,
+		.max_folio = PAGE,
+	};
+	struct iomap_inode_opts inode = {
+		.struct_size = sizeof(inode), .ops = &inode_ops, .bdev = b->bdev, .env = b->env,
+		.block_bits = 12, .size = (int64_t)NR_PAGES * PAGE,
+	};
+	int rc = iomap_cache_new(b->env, &cache, &b->cache);
+
+	if (!rc)
+		rc = iomap_volume_new(b->env, b->cache, &volume_ops, b, &b->volume);
+	inode.volume = b->volume;
+	if (!rc)
+		rc = iomap_inode_init(&b->inode, &inode);
+	return rc ? rc : iomap_file_open(&b->file, &b->inode, 0);
+}
+
+static void close_file(struct bench *b)
+{
+	uint64_t errseq;
+
+	iomap_file_close(&b->file);
+	iomap_inode_evict(&b->inode, IOMAP_EVICT_DISCARD, &errseq);
+	iomap_inode_fini(&b->inode);
+	iomap_volume_delete(&b->volume);
+	iomap_cache_delete(&b->cache);
+}
+
+static int buffered(struct bench *b, uint64_t nr)
+{
+	static char mem[PAGE];
+	struct iovec iov = { mem, PAGE };
+
+	for (uint64_t n = 1; n <= nr; n++) {
+		struct iomap_req req = { .file = &b->file, .pos = (int64_t)random_page(b) * PAGE };
+		struct iomap_data data;
+		int64_t rc;
+
+		memset(mem, (int)n, 64);
+		iomap_data_init(&data, &iov, 1);
+		rc = iomap_file_buffered_write(&req, &data, &ops, NULL, NULL);
+		if (rc == PAGE && !(n % PER_FLUSH))
+			rc = iomap_file_sync(&b->file, 0, IOMAP_MAX_POS, false) ? -1 : rc;
+		if (rc != PAGE)
+			return -1;
+	}
+	return 0;
+}
+
+/* ---- the numbers ---- */
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Operations per second of CPU; negative: it failed. */
+static double once(const struct options *o, bool through_cache)
+{
+	struct bench b = { .random = 1 };
+	int rc = start(&b, o->preset);
+	uint64_t before;
+	double rate;
+
+	if (!rc && through_cache)
+		rc = open_file(&b);
+	before = cpu_ns();
+	if (!rc)
+		rc = through_cache ? buffered(&b, o->ops) : raw(&b, o->ops);
+	rate = rc ? -1 : (double)o->ops * 1e9 / (double)(cpu_ns() - before);
+	if (!rc && through_cache)
+		close_file(&b);
+	if (!rc)
+		stop(&b);
+	return rate;
+}
+
+static double median(const struct options *o, bool through_cache)
+{
+	double rates[MAX_REPEAT];
+
+	for (unsigned i = 0; i < o->repeat; i++) {
+		rates[i] = once(o, through_cache);
+		if (rates[i] < 0)
+			return -1;
+	}
+	qsort(rates, o->repeat, sizeof(*rates), compare);
+	return rates[o->repeat / 2];
+}
+
+static bool parse(int argc, char **argv, struct options *o)
+{
+	static const struct option table[] = {
+		{ "preset", required_argument, NULL, 'p' },
+		{ "ops", required_argument, NULL, 'n' },
+		{ "repeat", required_argument, NULL, 'r' },
+		{ "json", no_argument, NULL, 'j' },
+		{ 0 },
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", table, NULL)) != -1) {
+		if (c == 'p')
+			o->preset = optarg;
+		else if (c == 'n')
+			o->ops = strtoull(optarg, NULL, 10);
+		else if (c == 'r')
+			o->repeat = (unsigned)strtoul(optarg, NULL, 10);
+		else if (c == 'j')
+			o->json = true;
+		else
+			return false;
+	}
+	return optind == argc && o->ops && o->repeat && o->repeat <= MAX_REPEAT &&
+	       iomap_sim_preset(o->preset);
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = { .preset = "consumer", .ops = 1000000, .repeat = 7 };
+	double raw_rate, buffered_rate;
+
+	if (!parse(argc, argv, &o)) {
+		fputs("usage: bench_sim [--preset NAME] [--ops N] [--repeat K] [--json]\n", stderr);
+		return 2;
+	}
+	raw_rate = median(&o, false);
+	buffered_rate = median(&o, true);
+	if (raw_rate < 0 || buffered_rate < 0) {
+		fputs("bench_sim: an operation failed\n", stderr);
+		return 1;
+	}
+	printf(o.json ? "{\"bench\":\"sim\",\"preset\":\"%s\",\"ops\":%" PRIu64 ",\"repeat\":%u,"
+			"\"raw_per_s\":%.0f,\"buffered_per_s\":%.0f}\n"
+		      : "%s: %" PRIu64 " operations, median of %u: %.0f raw and %.0f buffered in a"
+			" second of CPU\n",
+	       o.preset, o.ops, o.repeat, raw_rate, buffered_rate);
+	return 0;
+}
