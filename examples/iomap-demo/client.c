@@ -258,14 +258,15 @@ int client_open(struct client *c, struct demo *d, const struct client_opts *opts
 	env.log_arg = d;
 	env.trace = opts->trace;
 	env.trace_arg = opts->trace_arg;
+	device_env(opts->device, &env);
 	rc = iomap_env_new(&env, &c->env);
 	if (!rc)
 		rc = iomap_ioq_new(c->env, NULL, &c->ioq);
 	if (rc)
 		return demo_error(d, rc, "cannot start");
-	rc = iomap_bdev_open(c->ioq, opts->device, NULL, &c->bdev);
+	rc = iomap_bdev_open(c->ioq, opts->device->spec, NULL, &c->bdev);
 	if (rc)
-		return device_open_error(d, rc, opts->name);
+		return device_open_error(d, rc, opts->device->given);
 	rc = open_inode(c, opts);
 	if (!rc) {
 		c->max_extents = opts->max_extents;
@@ -334,6 +335,16 @@ int client_read(struct client *c, int64_t pos, void *mem, size_t len)
 			done = -EIO;		/* shorter than its size says */
 	}
 	return done < 0 ? (int)done : 0;
+}
+
+int client_write_out(struct client *c)
+{
+	struct iomap_writeback_control wbc = {
+		.struct_size = sizeof(wbc), .range_end = IOMAP_MAX_POS,
+		.sync_mode = IOMAP_WB_SYNC_NONE,
+	};
+
+	return writepages(&c->inode, &wbc);
 }
 
 int client_drop_cache(struct client *c)

@@ -32,7 +32,7 @@ struct client {
 	uint64_t nr_ioends, converted;
 };
 struct client_opts {
-	const char *device, *name;	/* for the library; in error lines */
+	const struct device *device;	/* it has started */
 	uint64_t cache_bytes;		/* three quarters of it may be dirty */
 	uint32_t max_folio;
 	unsigned max_extents;
@@ -45,6 +45,7 @@ void client_close(struct client *c);
 /* Bytes, all of them or an error. */
 int client_write(struct client *c, int64_t pos, const void *mem, size_t len);
 int client_read(struct client *c, int64_t pos, void *mem, size_t len);
+int client_write_out(struct client *c);		/* send what is dirty, wait for nothing */
 int client_drop_cache(struct client *c);
 extern const struct iomap_ops client_iomap_ops;
 

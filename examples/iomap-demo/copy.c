@@ -138,11 +138,14 @@ static int open_device(struct copy *copy)
 		demo_error(copy->demo, 0, "source and device are the same file");
 		rc = -EINVAL;
 	}
+	if (!rc && copy->opts->image)
+		rc = sim_image_check(copy->demo, &copy->dev, copy->opts->image, copy->fd);
 	if (rc)
 		return rc;
-	device_size(&copy->dev, copy->wanted);
-	opts.device = copy->dev.spec;
-	opts.name = copy->dev.given;
+	rc = device_start(copy->demo, &copy->dev, copy->wanted);
+	if (rc)
+		return rc;
+	opts.device = &copy->dev;
 	opts.cache_bytes = copy->size < 16 * MIB ? 4 * copy->wanted + 4 * MIB : 64 * MIB;
 	rc = client_open(&copy->client, copy->demo, &opts);
 	if (rc)
@@ -243,13 +246,16 @@ static int compare_all(struct copy *copy)
 static int settle_image(struct copy *copy, int rc)
 {
 	const struct device *dev = &copy->dev;
+	const char *path = dev->is_file ? dev->path : copy->opts->image;
 
 	if (rc && dev->is_file && !dev->was_there)
 		unlink(dev->path);
-	if (rc || !dev->is_file || dev->has_size)
+	if (!rc && !dev->is_file && path)
+		rc = sim_image(copy->demo, dev, path);
+	if (rc || !path || dev->has_size)
 		return rc;
-	if (!copy->opts->scattered && truncate(dev->path, (off_t)copy->size))
-		return demo_error(copy->demo, -errno, "device %s", dev->given);
+	if (!copy->opts->scattered && truncate(path, (off_t)copy->size))
+		return demo_error(copy->demo, -errno, "image '%s'", path);
 	return 0;
 }
 
@@ -278,8 +284,12 @@ static void print_summary(struct copy *copy)
 		fprintf(out, "  %-10s no: null: keeps nothing, so this only counts\n", "compared");
 	else
 		print_speed(copy, "compared", copy->read_seconds);
-	fprintf(out, "copy: ok bytes=%llu ioends=%llu bios=%llu\n", (unsigned long long)copy->size,
+	fprintf(out, "copy: ok bytes=%llu ioends=%llu bios=%llu", (unsigned long long)copy->size,
 		(unsigned long long)copy->client.nr_ioends, (unsigned long long)copy->nr_bios);
+	if (copy->dev.sim)
+		fprintf(out, " digest=%016llx",
+			(unsigned long long)iomap_sim_run_digest(copy->dev.sim));
+	fprintf(out, "\n");
 }
 
 static int copy_run(struct copy *copy)
@@ -309,6 +319,7 @@ int demo_copy(struct demo *d, const struct copy_opts *opts)
 	rc = settle_image(&copy, rc);
 	if (!rc)
 		print_summary(&copy);
+	device_end(&copy.dev);
 	demo_free(d, copy.mem, 2 * PIECE);
 	if (copy.fd >= 0)
 		close(copy.fd);

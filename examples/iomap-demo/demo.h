@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include <iomap/iomap.h>
+#include <iomap/sim.h>
 
 #define KIB		1024u
 #define MIB		(1024u * 1024u)
@@ -49,20 +50,37 @@ uint64_t demo_shuffle(uint64_t i, uint64_t n, uint64_t seed);
 struct device {
 	const char *given;		/* as on the command line */
 	char scheme[16];
-	char path[4096];		/* "" without one */
+	char path[4096];		/* "" without one; of sim: the preset */
 	char spec[4096 + 64];		/* for iomap_bdev_open */
 	bool is_null, is_file;		/* a regular file, there or to be made */
+	bool is_sim, has_seed;
 	bool was_there, has_size;
+	uint64_t size, seed;		/* of a simulated one */
+	struct iomap_sim *sim;
 };
 /*
  * -EINVAL, -EPERM, and what stat says, with their line printed.  destroy: the name that the user
  * repeated, or NULL; without it no block device is touched.
  */
 int device_parse(struct demo *d, const char *given, const char *destroy, struct device *dev);
-/* A regular file that was named without a size is made as large as it has to be. */
-void device_size(struct device *dev, uint64_t bytes);
+/*
+ * Right before it is opened: a regular file, or a simulated device, that was named without a size
+ * is made as large as it has to be.  An error has its line printed.  Only a simulated one has to
+ * end, after its environment.
+ */
+int device_start(struct demo *d, struct device *dev, uint64_t bytes);
+void device_end(struct device *dev);
+void device_env(const struct device *dev, struct iomap_env_opts *opts);
 int device_open_error(struct demo *d, int rc, const char *given);	/* its line; returns rc */
 bool device_is_source(const struct device *dev, int fd);	/* the same file? */
+
+/* ---- sim_device.c: a simulated device, and its content in a file; lines as above ---- */
+
+int sim_parse(struct demo *d, struct device *dev);
+int sim_start(struct demo *d, struct device *dev, uint64_t bytes);
+int sim_read(struct demo *d, const struct device *dev, void *mem, size_t len);	/* from byte 0 */
+int sim_image_check(struct demo *d, const struct device *dev, const char *image, int source);
+int sim_image(struct demo *d, const struct device *dev, const char *image);
 
 /* ---- the commands: exit status 0 or 1 ---- */
 
@@ -82,8 +100,17 @@ int demo_merge(struct demo *d, const struct merge_opts *opts);
 
 struct copy_opts {
 	const char *source, *device, *destroy;
+	const char *image;		/* for the content of a simulated device, or NULL */
 	bool random, scattered;
 };
 int demo_copy(struct demo *d, const struct copy_opts *opts);
+
+struct crash_opts {
+	uint64_t seed;
+	const char *device;
+};
+#define CRASH_SEED	864u
+#define CRASH_DEVICE	"sim:sata512e"
+int demo_crash(struct demo *d, const struct crash_opts *opts);
 
 #endif

@@ -19,8 +19,8 @@ static int split(struct demo *d, const char *given, struct device *dev)
 	memset(dev, 0, sizeof(*dev));
 	dev->given = given;
 	if (!colon || !scheme || scheme >= sizeof(dev->scheme)) {
-		demo_error(d, 0, "device '%s': not a device string; try file:%s or null:", given,
-			   *given ? given : "PATH");
+		demo_error(d, 0, "device '%s': not a device string; try file:%s, null: or "
+			   "sim:cruel", given, *given ? given : "PATH");
 		return -EINVAL;
 	}
 	path = strcspn(colon + 1, ",");
@@ -28,6 +28,7 @@ static int split(struct demo *d, const char *given, struct device *dev)
 		return demo_error(d, -ENAMETOOLONG, "device '%s'", given);
 	memcpy(dev->scheme, given, scheme);
 	dev->is_null = !strcmp(dev->scheme, "null");
+	dev->is_sim = !strcmp(dev->scheme, "sim");
 	if (!dev->is_null)
 		memcpy(dev->path, colon + 1, path);
 	dev->has_size = strstr(colon + 1 + path, "size=");
@@ -42,6 +43,8 @@ int device_parse(struct demo *d, const char *given, const char *destroy, struct 
 
 	if (rc || dev->is_null)
 		return rc;
+	if (dev->is_sim)
+		return sim_parse(d, dev);
 	if (!*dev->path) {
 		demo_error(d, 0, "device '%s': no path after the colon", given);
 		return -EINVAL;
@@ -68,20 +71,35 @@ int device_parse(struct demo *d, const char *given, const char *destroy, struct 
 	return 0;
 }
 
-void device_size(struct device *dev, uint64_t bytes)
+int device_start(struct demo *d, struct device *dev, uint64_t bytes)
 {
 	size_t used = strlen(dev->spec);
 
+	if (dev->is_sim)
+		return sim_start(d, dev, bytes);
 	if (dev->is_file && !dev->has_size)
 		snprintf(dev->spec + used, sizeof(dev->spec) - used, ",create,size=%llu",
 			 (unsigned long long)bytes);
+	return 0;
+}
+
+void device_end(struct device *dev)
+{
+	iomap_sim_delete(&dev->sim);
+}
+
+/* A simulated device is opened in an environment that lives in its time. */
+void device_env(const struct device *dev, struct iomap_env_opts *opts)
+{
+	if (dev->sim)
+		iomap_sim_env_opts(dev->sim, opts);
 }
 
 int device_open_error(struct demo *d, int rc, const char *given)
 {
 	if (rc == -ENOTSUP)
-		return demo_error(d, rc, "no backend for device %s (there are null: and file:)",
-				  given);
+		return demo_error(d, rc, "no backend for device %s (there are null:, file: "
+				  "and sim:)", given);
 	if (*d->report)
 		return demo_error(d, rc, "cannot open device %s: %s", given, d->report);
 	return demo_error(d, rc, "cannot open device %s", given);

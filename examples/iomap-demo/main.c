@@ -23,11 +23,16 @@ static const char usage_text[] =
 	"        --why PAGE   the journey of this page, step by step\n"
 	"        --json       all of it for a program; the last line goes to stderr\n"
 	"  copy SOURCE --device DEVICE [--order seq|random] [--layout flat|scattered]\n"
-	"       [--destroy DEVICE]\n"
+	"       [--destroy DEVICE] [--image FILE]\n"
 	"      a file through cache and writeback onto a device, read back and compared\n"
+	"        --image FILE gets the content of a simulated device\n"
+	"  crash [--seed N] [--device sim:PRESET[,seed=N]]\n"
+	"      a file is written, power goes in the middle: what survived (default: sim:sata512e)\n"
+	"        --seed N     another workload, cut and fate; seed=N: only of the device\n"
 	"\n"
-	"DEVICE is null: (keeps nothing) or file:PATH; a file is made or replaced.  Block devices\n"
-	"are refused unless --destroy repeats their name.\n";
+	"DEVICE is null: (keeps nothing), file:PATH or sim:PRESET[,size=N][,seed=N].  A file is\n"
+	"made or replaced.  Block devices are refused unless --destroy repeats their name.\n"
+	"PRESET is plp, consumer, atomic16k, sata512e, multiqueue, cruel or fifo.\n";
 
 /* ---- one line, then 2 ---- */
 
@@ -125,7 +130,8 @@ static int do_copy(struct demo *d, int argc, char **argv)
 		{ "device", required_argument, NULL, 'D' },
 		{ "order", required_argument, NULL, 'o' },
 		{ "layout", required_argument, NULL, 'l' },
-		{ "destroy", required_argument, NULL, 'd' }, { NULL, 0, NULL, 0 },
+		{ "destroy", required_argument, NULL, 'd' },
+		{ "image", required_argument, NULL, 'i' }, { NULL, 0, NULL, 0 },
 	};
 	struct copy_opts opts = { .source = NULL };
 	int c;
@@ -135,6 +141,8 @@ static int do_copy(struct demo *d, int argc, char **argv)
 			opts.device = optarg;
 		else if (c == 'd')
 			opts.destroy = optarg;
+		else if (c == 'i')
+			opts.image = optarg;
 		else if (c == 'o' && !choice(optarg, "seq", "random", &opts.random))
 			return wrong("copy", "--order is seq or random, not", optarg);
 		else if (c == 'l' && !choice(optarg, "flat", "scattered", &opts.scattered))
@@ -155,11 +163,34 @@ static int do_copy(struct demo *d, int argc, char **argv)
 	return demo_copy(d, &opts);
 }
 
+static int do_crash(struct demo *d, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "seed", required_argument, NULL, 's' },
+		{ "device", required_argument, NULL, 'D' }, { NULL, 0, NULL, 0 },
+	};
+	struct crash_opts opts = { .seed = CRASH_SEED, .device = CRASH_DEVICE };
+	int c;
+
+	while ((c = getopt_long(argc, argv, "-:", options, NULL)) != -1) {
+		if (c == 's' && !number(optarg, &opts.seed))
+			return wrong("crash", "--seed wants a number, not", optarg);
+		else if (c == 'D')
+			opts.device = optarg;
+		else if (c == 1)
+			return wrong("crash", "what is", optarg);
+		else if (c == '?' || c == ':')
+			return wrong_option("crash", c, argv);
+	}
+	return rest("crash", argc, argv) ? 2 : demo_crash(d, &opts);
+}
+
 static const struct command {
 	const char *name;
 	int (*run)(struct demo *d, int argc, char **argv);
 } commands[] = {
 	{ "roundtrip", do_roundtrip }, { "merge", do_merge }, { "copy", do_copy },
+	{ "crash", do_crash },
 };
 
 int main(int argc, char **argv)

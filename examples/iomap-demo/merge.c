@@ -112,8 +112,9 @@ static int look_at_cache(struct client *c, struct facts *f)
 
 static int run(struct demo *d, struct facts *f, struct client *c)
 {
+	const struct device device = { .given = DEVICE, .spec = DEVICE };
 	struct client_opts opts = {
-		.device = DEVICE, .name = DEVICE, .cache_bytes = 4 * MIB, .max_folio = MAX_FOLIO,
+		.device = &device, .cache_bytes = 4 * MIB, .max_folio = MAX_FOLIO,
 		.max_extents = 3 * MERGE_PAGES, .trace = facts_trace, .trace_arg = f,
 	};
 	uint64_t random = f->seed;

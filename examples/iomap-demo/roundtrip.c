@@ -60,6 +60,7 @@ static int with_device(struct demo *d, struct device *dev)
 
 	opts.log = demo_log;
 	opts.log_arg = d;
+	device_env(dev, &opts);
 	rc = mem ? iomap_env_new(&opts, &env) : -ENOMEM;
 	if (!rc)
 		rc = iomap_ioq_new(env, NULL, &ioq);
@@ -100,8 +101,10 @@ static int one_device(struct demo *d, const char *given, const char *destroy)
 	}
 	if (rc)
 		return rc;
-	device_size(&dev, REQUEST);
-	rc = with_device(d, &dev);
+	rc = device_start(d, &dev, REQUEST);
+	if (!rc)
+		rc = with_device(d, &dev);
+	device_end(&dev);
 	if (dev.is_file && !dev.was_there)
 		unlink(dev.path);
 	return rc;

@@ -5,7 +5,7 @@
  *
  * Each case has a folder of its own in /tmp, which is gone afterwards.
  */
-#include "harness/harness.h"
+#include "test_demo.h"
 
 #include <getopt.h>
 #include <signal.h>
@@ -15,49 +15,9 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "demo.h"
+#include "crash.h"
 
 int demo_main(int argc, char **argv);	/* main.c is built under this name */
-
-/* ---- one run of a command, its words kept ---- */
-
-struct run {
-	struct demo demo;
-	char *out, *err;
-	size_t out_len, err_len;
-	int status;
-};
-
-static void run_start(struct run *r)
-{
-	memset(r, 0, sizeof(*r));
-	r->demo.env.struct_size = sizeof(r->demo.env);
-	r->demo.out = open_memstream(&r->out, &r->out_len);
-	r->demo.err = open_memstream(&r->err, &r->err_len);
-	ck_assert(r->demo.out && r->demo.err);
-}
-
-static void run_end(struct run *r, int status)
-{
-	r->status = status;
-	fclose(r->demo.out);
-	fclose(r->demo.err);
-}
-
-static void run_free(struct run *r)
-{
-	free(r->out);
-	free(r->err);
-}
-
-static unsigned nr_lines(const char *text)
-{
-	unsigned nr = 0;
-
-	for (; *text; text++)
-		nr += *text == '\n';
-	return nr;
-}
 
 static void copy(struct run *r, const struct copy_opts *opts)
 {
@@ -76,51 +36,6 @@ static void copy_refuses(const struct copy_opts *opts, const char *names)
 	ck_assert_msg(strstr(r.err, names) != NULL, "'%s' is not in: %s", names, r.err);
 	ck_assert(!strstr(r.out, "copy: ok"));
 	run_free(&r);
-}
-
-/* ---- files ---- */
-
-struct place {
-	char dir[64], source[96], image[96], device[128];
-};
-
-static void place_start(struct place *p, size_t bytes)
-{
-	uint64_t random = bytes;
-	FILE *f;
-
-	strcpy(p->dir, "/tmp/iomap-test-demo-XXXXXX");
-	ck_assert(mkdtemp(p->dir));
-	snprintf(p->source, sizeof(p->source), "%s/source", p->dir);
-	snprintf(p->image, sizeof(p->image), "%s/image", p->dir);
-	snprintf(p->device, sizeof(p->device), "file:%s", p->image);
-	f = fopen(p->source, "w");
-	ck_assert(f);
-	for (size_t i = 0; i < bytes; i++)
-		fputc((int)(t_rand(&random) & 0xff), f);
-	ck_assert_int_eq(fclose(f), 0);
-}
-
-static void place_end(struct place *p)
-{
-	unlink(p->source);
-	unlink(p->image);
-	ck_assert_int_eq(rmdir(p->dir), 0);
-}
-
-static bool same_files(const char *a, const char *b)
-{
-	FILE *fa = fopen(a, "r"), *fb = fopen(b, "r");
-	int ca, cb;
-
-	ck_assert(fa && fb);
-	do {
-		ca = getc(fa);
-		cb = getc(fb);
-	} while (ca == cb && ca != EOF);
-	fclose(fa);
-	fclose(fb);
-	return ca == cb;
 }
 
 /* ---- what works ---- */
@@ -173,6 +88,34 @@ CASE(copy_replaces_a_longer_image, "", "What stood in an image file before is go
 	ck_assert(same_files(p.source, p.image));
 	run_free(&r);
 	place_end(&p);
+}
+
+static const char *const presets[] = {
+	"sim:plp", "sim:consumer", "sim:atomic16k", "sim:sata512e", "sim:multiqueue", "sim:cruel",
+	"sim:fifo",
+};
+#define NR_PRESETS (sizeof(presets) / sizeof(presets[0]))
+
+CASE(copy_onto_every_simulated_device_is_there, "", "Image equals source, twice the same digest")
+{
+	for (unsigned i = 0; i < NR_PRESETS; i++) {
+		struct copy_opts opts = { .device = presets[i], .random = i % 2 };
+		struct run r, again;
+		struct place p;
+
+		place_start(&p, i % 3 ? 700001 : i);
+		opts.source = p.source;
+		opts.image = p.image;
+		copy(&r, &opts);
+		ck_assert_msg(r.status == 0, "%s", r.err);
+		ck_assert(same_files(p.source, p.image));
+		copy(&again, &opts);
+		ck_assert(strstr(r.out, "digest="));
+		ck_assert_str_eq(strstr(r.out, "copy: ok"), strstr(again.out, "copy: ok"));
+		run_free(&again);
+		run_free(&r);
+		place_end(&p);
+	}
 }
 
 CASE(copy_to_null_says_that_it_only_counts, "", "null: keeps nothing, so nothing is compared")
@@ -231,6 +174,69 @@ CASE(merge_tells_the_journey_of_every_page, "", "--why of each page, --json and 
 	run_free(&drawn);
 }
 
+/* ---- a power cut ---- */
+
+static void crash(struct run *r, const char *device, uint64_t seed)
+{
+	run_start(r);
+	run_end(r, demo_crash(&r->demo, &(struct crash_opts){ .seed = seed, .device = device }));
+}
+
+CASE_TIMEOUT(crash_never_loses_what_was_synced, "", "200 seeds on each preset", 60)
+{
+	for (unsigned i = 0; i < NR_PRESETS * 200; i++) {
+		struct run r;
+
+		crash(&r, presets[i % NR_PRESETS], i);
+		ck_assert_msg(r.status == 0 && strstr(r.out, "crash: ok cut="),
+			      "seed %u on %s: %s%s", i, presets[i % NR_PRESETS], r.err, r.out);
+		run_free(&r);
+	}
+}
+
+CASE(crash_shows_the_same_every_time, "", "Same seed, same bytes; either seed changes them")
+{
+	struct run a, b, c, d;
+
+	crash(&a, "sim:cruel", 5);
+	crash(&b, "sim:cruel,seed=5", 5);
+	crash(&c, "sim:cruel", 6);
+	crash(&d, "sim:cruel,seed=6", 5);
+	ck_assert_str_eq(a.out, b.out);
+	ck_assert_str_ne(a.out, c.out);
+	ck_assert_str_ne(a.out, d.out);
+	run_free(&a);
+	run_free(&b);
+	run_free(&c);
+	run_free(&d);
+}
+
+/* Written in steps 3, 5 and 7, of which 5 was synced; all sectors are of one step. */
+static enum fate fate_of(unsigned step, unsigned last_sector, bool tears, bool shorn)
+{
+	struct crash c = { .tears = tears, .shorn = shorn };
+	struct page *p = &c.pages[9];
+
+	*p = (struct page){ .steps = 1 << 3 | 1 << 5 | 1 << 7, .newest = 7, .synced = 5 };
+	memset(p->found, (int)step, sizeof(p->found));
+	p->found[PAGE_SECTORS - 1] = (uint8_t)last_sector;
+	crash_judge(&c);
+	ck_assert_uint_eq(c.nr[p->fate], 1);
+	return p->fate;
+}
+
+CASE(crash_tells_what_no_device_may_do, "", "Older than synced, garbage, torn where none tears")
+{
+	ck_assert_int_eq(fate_of(7, 7, false, false), KEPT);
+	ck_assert_int_eq(fate_of(5, 5, false, false), LOST);
+	ck_assert_int_eq(fate_of(7, 5, true, false), TORN);
+	ck_assert_int_eq(fate_of(7, NO_STEP, true, true), TORN);
+	ck_assert_int_eq(fate_of(3, 3, true, true), BROKEN);
+	ck_assert_int_eq(fate_of(7, 0, true, true), BROKEN);
+	ck_assert_int_eq(fate_of(7, 5, false, false), BROKEN);
+	ck_assert_int_eq(fate_of(7, NO_STEP, true, false), BROKEN);
+}
+
 /* ---- what is refused ---- */
 
 CASE(copy_names_a_source_that_cannot_be_read, "", "Missing, a folder, a device: one line each")
@@ -273,6 +279,52 @@ CASE(copy_names_a_device_that_does_not_do, "", "No scheme, an unknown one, no pa
 	copy_refuses(&(struct copy_opts){ .source = p.source, .device = device }, "directory");
 	snprintf(device, sizeof(device), "file:%s", p.source);
 	copy_refuses(&(struct copy_opts){ .source = p.source, .device = device }, "same file");
+	place_end(&p);
+}
+
+static void crash_refuses(const char *device, const char *names)
+{
+	struct run r;
+
+	crash(&r, device, 1);
+	ck_assert_int_eq(r.status, 1);
+	ck_assert_msg(nr_lines(r.err) == 1 && strstr(r.err, names), "'%s': %s", names, r.err);
+	ck_assert(!*r.out);
+	run_free(&r);
+}
+
+CASE(a_simulated_device_that_cannot_be_is_named, "", "Preset, option, size, image: one line each")
+{
+	struct copy_opts opts = { .device = "sim:plp" };
+	struct place p;
+
+	crash_refuses("null:", "null:");
+	crash_refuses("sim:", "unknown preset ''");
+	crash_refuses("sim:soft", "unknown preset 'soft'");
+	crash_refuses("sim:plp,speed=1", "'speed=1'");
+	crash_refuses("sim:plp,", "unknown option");
+	crash_refuses("sim:plp,size=1x", "'size=1x'");
+	crash_refuses("sim:plp,size=0", "size 0 does not fit");
+	crash_refuses("sim:sata512e,size=512", "size 512 does not fit");
+	crash_refuses("sim:plp,size=99999999g", "does not fit");
+	crash_refuses("sim:plp,size=64k", "too small");
+	crash_refuses("sim:plp,seed=-1", "'seed=-1'");
+	place_start(&p, 100000);
+	opts.source = p.source;
+	opts.image = p.source;
+	copy_refuses(&opts, "same file");
+	opts.image = "/nonexistent/x";
+	copy_refuses(&opts, "/nonexistent/x");
+	opts.image = "/dev/null";
+	copy_refuses(&opts, "not a regular file");
+	opts.image = p.dir;
+	copy_refuses(&opts, "directory");
+	opts.image = p.image;
+	opts.device = "null:";
+	copy_refuses(&opts, "simulated");
+	opts.device = "sim:plp,size=64k";
+	copy_refuses(&opts, "too small");
+	ck_assert_int_ne(access(p.image, F_OK), 0);
 	place_end(&p);
 }
 
@@ -380,6 +432,9 @@ CASE(a_wrong_command_line_is_status_2, "", "Unknown commands, options, values; h
 	ck_assert_int_eq(run_main("copy", "/etc/passwd", "--order", "upwards"), 2);
 	ck_assert_int_eq(run_main("copy", "/etc/passwd", "--layout", "round"), 2);
 	ck_assert_int_eq(run_main("roundtrip", "null:", "null:", NULL), 2);
+	ck_assert_int_eq(run_main("crash", "--loud", NULL, NULL), 2);
+	ck_assert_int_eq(run_main("crash", "--seed", "x", NULL), 2);
+	ck_assert_int_eq(run_main("crash", "--device", NULL, NULL), 2);
 	ck_assert_int_eq(run_main("merge", "--help", NULL, NULL), 0);
 }
 
@@ -449,6 +504,12 @@ static int copy_work(struct demo *d, const struct place *p)
 						 .random = true, .scattered = true });
 }
 
+static int crash_work(struct demo *d, const struct place *p)
+{
+	(void)p;
+	return demo_crash(d, &(struct crash_opts){ .seed = 5, .device = "sim:cruel" });
+}
+
 static int roundtrip_work(struct demo *d, const struct place *p)
 {
 	(void)p;
@@ -467,6 +528,11 @@ CASE_TIMEOUT(every_allocation_of_copy_may_fail, "", "One clean line or none need
 	place_start(&p, 600000);
 	sweep(copy_work, &p);
 	place_end(&p);
+}
+
+CASE_TIMEOUT(every_allocation_of_crash_may_fail, "", "One clean line or none needed", 60)
+{
+	sweep(crash_work, NULL);
 }
 
 CASE_TIMEOUT(every_allocation_of_roundtrip_may_fail, "", "One clean line or none needed", 60)
