@@ -64,7 +64,7 @@ static int dev_open(void *queue, const char *path, int fd, const struct iomap_bd
 		if (strcmp(path, q->sim->devs[i].name))
 			continue;
 		*dev = &q->sim->devs[i];
-		return q->sim->off ? -ENODEV : 0;
+		return q->sim->off || q->sim->devs[i].removed ? -ENODEV : 0;
 	}
 	return -ENOENT;
 }
@@ -135,9 +135,9 @@ static int64_t set_times(struct iomapi_sim_cmd *cmd, uint32_t n)
 {
 	struct iomapi_sim_dev *dev = cmd->dev;
 	uint32_t line = cmd->queue->index % dev->profile.nr_queues;
-	int64_t effect = dev->sim->now + (1 + n % LATENCIES) * LATENCY_NS;
+	int64_t effect = dev->sim->now + (1 + n % LATENCIES) * LATENCY_NS + cmd->hit.before_ns;
 
-	cmd->completes = effect + (1 + n / LATENCIES) * LATENCY_NS;
+	cmd->completes = effect + (1 + n / LATENCIES) * LATENCY_NS + cmd->hit.after_ns;
 	if (dev->profile.order == IOMAP_SIM_ORDER_ANY)
 		return effect;
 	if (dev->profile.order == IOMAP_SIM_ORDER_FIFO)
@@ -149,18 +149,18 @@ static int64_t set_times(struct iomapi_sim_cmd *cmd, uint32_t n)
 }
 
 static int start(struct iomapi_sim_queue *q, struct iomapi_sim_dev *dev, struct iomapi_sim_cmd *cmd,
-		 struct iomap_bio *bio)
+		 struct iomap_bio *bio, const struct iomapi_sim_hit *hit)
 {
 	struct iomap_sim *sim = q->sim;
 	uint32_t n;
 
 	*cmd = (struct iomapi_sim_cmd){
 		.bio = bio, .dev = dev, .queue = q, .id = ++sim->next_id,
-		.covers = dev->nr_completed,
+		.covers = dev->nr_completed, .hit = *hit,
 	};
-	if (writes(bio)) {
+	if (writes(bio) && hit->status != -EROFS && hit->status != -ENODEV) {
 		cmd->write = iomapi_sim_accept(dev, bio, cmd->id,
-					       q->index % dev->profile.nr_queues);
+					       q->index % dev->profile.nr_queues, hit->status);
 		if (!cmd->write)
 			return -ENOMEM;
 	}
@@ -177,18 +177,24 @@ static int start(struct iomapi_sim_queue *q, struct iomapi_sim_dev *dev, struct 
 static enum iomap_queued queue_bio(void *queue, void *dev, struct iomap_bio *bio)
 {
 	struct iomapi_sim_queue *q = queue;
+	struct iomapi_sim_dev *d = dev;
 	struct iomap_sim *sim = q->sim;
+	struct iomapi_sim_hit hit = { 0 };
+	enum iomap_queued answer;
 	struct iomapi_sim_cmd *cmd;
 
 	bio->status = sim->off ? -ENODEV : 0;
 	if (bio->status)
 		return IOMAP_QUEUE_DONE;
-	if (q->in_flight >= ((struct iomapi_sim_dev *)dev)->profile.queue_depth)
+	if (q->in_flight >= d->profile.queue_depth)
 		return IOMAP_QUEUE_BUSY;
+	answer = iomapi_sim_offer(d, bio, &hit);
+	if (answer != IOMAP_QUEUE_QUEUED)
+		return answer;
 	cmd = new_cmd(sim);
 	bio->status = cmd ? iomapi_sim_events_reserve(sim, 1) : -ENOMEM;
 	if (!bio->status)
-		bio->status = start(q, dev, cmd, bio);
+		bio->status = start(q, d, cmd, bio, &hit);
 	if (bio->status) {
 		iomapi_sim_free(cmd);
 		return IOMAP_QUEUE_DONE;
@@ -237,11 +243,24 @@ static void read_data(struct iomapi_sim_dev *dev, const struct iomap_bio *bio)
 
 void iomapi_sim_cmd_linearise(struct iomapi_sim_cmd *cmd)
 {
-	if (cmd->write)
-		iomapi_sim_linearise(cmd->dev, cmd->write);
-	else if (cmd->bio->op == IOMAP_BIO_READ)
-		read_data(cmd->dev, cmd->bio);
-	iomapi_sim_schedule(cmd->dev->sim, cmd, IOMAPI_SIM_AT_COMPLETE, cmd->completes);
+	struct iomapi_sim_dev *dev = cmd->dev;
+	struct iomapi_sim_hit *hit = &cmd->hit;
+
+	if (dev->removed) {
+		hit->status = -ENODEV;
+	} else if (cmd->write) {
+		if (hit->status)
+			iomapi_sim_tear(dev, cmd->write, hit->units);
+		else
+			iomapi_sim_mend(dev, cmd->write);
+		iomapi_sim_linearise(dev, cmd->write);
+	} else if (cmd->bio->op == IOMAP_BIO_READ) {
+		if (!hit->status)
+			hit->status = iomapi_sim_check_read(dev, cmd->bio);
+		if (!hit->status)
+			read_data(dev, cmd->bio);
+	}
+	iomapi_sim_schedule(dev->sim, cmd, IOMAPI_SIM_AT_COMPLETE, cmd->completes);
 }
 
 static void finish(struct iomapi_sim_cmd *cmd)
@@ -257,7 +276,14 @@ void iomapi_sim_cmd_complete(struct iomapi_sim_cmd *cmd)
 	bool fua = cmd->bio->flags & IOMAP_BIO_FUA;
 	bool all = dev->profile.fua == IOMAP_SIM_FUA_EMULATED;
 
-	if (cmd->write) {
+	if (dev->removed) {
+		cmd->hit.status = -ENODEV;	/* what its write left is for power-on */
+	} else if (cmd->hit.status) {
+		if (cmd->write)
+			iomapi_sim_fail(cmd->write);
+		else if (cmd->hit.kind == IOMAPI_SIM_FLUSH_ERROR_DROPS)
+			iomapi_sim_forget(dev, cmd->covers);
+	} else if (cmd->write) {
 		iomapi_sim_complete(dev, cmd->write,
 				    (fua && !all) || !dev->profile.volatile_cache);
 		if (fua && all)
@@ -266,6 +292,7 @@ void iomapi_sim_cmd_complete(struct iomapi_sim_cmd *cmd)
 		iomapi_sim_persist(dev, cmd->covers);
 	}
 	cmd->write = NULL;
+	cmd->bio->status = cmd->hit.status;
 	finish(cmd);
 }
 

@@ -8,6 +8,10 @@
  *	dev->accepted		writes that have had no effect yet
  *	dev->writes		writes with a version that counts, as they were linearised
  *
+ * A write that fails leaves versions that no flush covers.  Reads see some of them and look below
+ * the others, which a power failure may bring up all the same: until it is overwritten such a unit
+ * is old or new.
+ *
  * A version becomes durable when its write completes on a device without a cache, or with FUA, or
  * when a flush covers it; then it and all below it go: the unit cannot become older again.
  *
@@ -135,16 +139,17 @@ static uint8_t fill_of(const struct iomapi_sim_dev *dev, const struct iomap_bio 
 }
 
 struct iomapi_sim_write *iomapi_sim_accept(struct iomapi_sim_dev *dev, const struct iomap_bio *bio,
-					   uint64_t id, uint32_t queue)
+					   uint64_t id, uint32_t queue, bool fails)
 {
 	uint32_t nr = (uint32_t)(bio->len / dev->profile.logical_block);
 	uint8_t fill = fill_of(dev, bio);
 	size_t size = offsetof(struct iomapi_sim_write, versions) +
 		      nr * sizeof(struct iomapi_sim_version);
+	size_t bytes = fill == IOMAPI_SIM_DATA ? bio->len : 0;
 	uint64_t unit = bio->addr / dev->profile.logical_block;
 	struct iomapi_sim_write *write;
 
-	write = iomapi_sim_alloc(size + (fill == IOMAPI_SIM_DATA ? bio->len : 0));
+	write = iomapi_sim_alloc(size + bytes + (fails ? nr : 0));
 	if (!write)
 		return NULL;
 	if (make_chunks(dev, unit, nr)) {
@@ -163,6 +168,10 @@ struct iomapi_sim_write *iomapi_sim_accept(struct iomapi_sim_dev *dev, const str
 		for (uint32_t i = 0; i < bio->nr_segs; at += bio->segs[i].len, i++)
 			memcpy(at, bio->segs[i].mem, bio->segs[i].len);
 		write->hash = XXH64(write->data, bio->len, 0);
+	}
+	if (fails) {
+		write->hidden = (uint8_t *)write + size + bytes;
+		memset(write->hidden, 0, nr);
 	}
 	for (uint32_t i = 0; i < nr; i++)
 		write->versions[i].write = write;
@@ -266,6 +275,13 @@ void iomapi_sim_complete(struct iomapi_sim_dev *dev, struct iomapi_sim_write *wr
 		release(write);		/* a later write of its units may be durable already */
 }
 
+void iomapi_sim_fail(struct iomapi_sim_write *write)
+{
+	write->stage = IOMAPI_SIM_COMPLETED;
+	write->completed = IOMAPI_SIM_NEVER;
+	release(write);
+}
+
 void iomapi_sim_persist(struct iomapi_sim_dev *dev, uint64_t completed)
 {
 	struct iomap_list *l = dev->writes.next, *next;
@@ -284,6 +300,8 @@ void iomapi_sim_read_unit(const struct iomapi_sim_dev *dev, uint64_t unit, uint8
 	const struct iomapi_sim_chunk *chunk = chunk_of(dev, unit);
 	const struct iomapi_sim_version *top = chunk ? chunk->top[unit % IOMAPI_SIM_CHUNK] : NULL;
 
+	while (top && top->write->hidden && top->write->hidden[top - top->write->versions])
+		top = top->below;
 	if (top)
 		content(dev, top, mem);
 	else if (is_known(chunk, unit))
@@ -292,19 +310,49 @@ void iomapi_sim_read_unit(const struct iomapi_sim_dev *dev, uint64_t unit, uint8
 		noise(dev, unit, STREAM_NEVER_WRITTEN, mem);
 }
 
-/* ---- after a power failure ---- */
+void iomapi_sim_forget(struct iomapi_sim_dev *dev, uint64_t completed)
+{
+	struct iomapi_sim_write *w;
 
-static bool is_one_group(const struct iomapi_sim_dev *dev, const struct iomapi_sim_write *write)
+	for_each_write(w, dev)
+		if (w->stage == IOMAPI_SIM_COMPLETED && w->completed <= completed)
+			w->completed = IOMAPI_SIM_NEVER;
+}
+
+/* ---- groups ---- */
+
+bool iomapi_sim_is_atomic(const struct iomapi_sim_dev *dev, uint64_t addr, uint64_t len)
 {
 	const struct iomap_sim_profile *p = &dev->profile;
-	uint64_t addr = write->unit * p->logical_block;
-	uint64_t len = (uint64_t)write->nr_units * p->logical_block;
 
 	if (len > p->atomic_power_fail)
-		return write->nr_units == 1;
+		return false;
 	return !p->atomic_boundary ||
 	       addr / p->atomic_boundary == (addr + len - 1) / p->atomic_boundary;
 }
+
+static bool is_one_group(const struct iomapi_sim_dev *dev, const struct iomapi_sim_write *write)
+{
+	uint64_t block = dev->profile.logical_block;
+
+	return iomapi_sim_is_atomic(dev, write->unit * block, write->nr_units * block);
+}
+
+void iomapi_sim_tear(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write, uint32_t units)
+{
+	bool whole = is_one_group(dev, write), chosen = units == IOMAPI_SIM_CHOSEN;
+
+	for (uint32_t i = 0; i < write->nr_units; i++) {
+		if (!chosen)
+			write->hidden[i] = i >= units;
+		else if (i && whole)
+			write->hidden[i] = write->hidden[0];
+		else
+			write->hidden[i] = (uint8_t)iomap_sim_choose(dev->sim, "failed", 2);
+	}
+}
+
+/* ---- after a power failure ---- */
 
 static uint32_t nr_groups(const struct iomapi_sim_dev *dev, const struct iomapi_sim_write *write)
 {
@@ -360,19 +408,31 @@ static uint32_t line_of(const struct iomapi_sim_dev *dev, const struct iomapi_si
 	return dev->profile.order == IOMAP_SIM_ORDER_FIFO ? 0 : write->queue;
 }
 
-/* A prefix of the device's groups, or of those of each queue. */
+static void survive_each(struct iomapi_sim_dev *dev, struct iomapi_sim_write *w)
+{
+	for (uint32_t g = 0; g < nr_groups(dev, w); g++)
+		if (iomap_sim_choose(dev->sim, "survive", 2))
+			survive(dev, w, g);
+}
+
+/* A prefix of the device's groups, or of those of each queue; what failed has no place in it. */
 static void survive_prefixes(struct iomapi_sim_dev *dev)
 {
 	uint32_t left[IOMAPI_SIM_QUEUES] = { 0 };
 	struct iomapi_sim_write *w;
 
 	for_each_write(w, dev)
-		left[line_of(dev, w)] += nr_groups(dev, w);
+		if (w->completed != IOMAPI_SIM_NEVER)
+			left[line_of(dev, w)] += nr_groups(dev, w);
 	for (unsigned i = 0; i < IOMAPI_SIM_QUEUES; i++)
 		left[i] = iomap_sim_choose(dev->sim, "prefix", left[i] + 1);
 	for_each_write(w, dev) {
 		uint32_t *mine = &left[line_of(dev, w)];
 
+		if (w->completed == IOMAPI_SIM_NEVER) {
+			survive_each(dev, w);
+			continue;
+		}
 		for (uint32_t g = 0; *mine && g < nr_groups(dev, w); g++, --*mine)
 			survive(dev, w, g);
 	}
@@ -383,9 +443,7 @@ static void survive_any(struct iomapi_sim_dev *dev)
 	struct iomapi_sim_write *w;
 
 	for_each_write(w, dev)
-		for (uint32_t g = 0; g < nr_groups(dev, w); g++)
-			if (iomap_sim_choose(dev->sim, "survive", 2))
-				survive(dev, w, g);
+		survive_each(dev, w);
 }
 
 void iomapi_sim_settle(struct iomapi_sim_dev *dev)

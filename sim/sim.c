@@ -80,7 +80,7 @@ static uint64_t data_hash(const struct iomapi_sim_cmd *cmd)
 
 	if (cmd->write)
 		return cmd->write->hash;
-	if (cmd->bio->op != IOMAP_BIO_READ)
+	if (cmd->bio->op != IOMAP_BIO_READ || cmd->bio->status)
 		return 0;
 	XXH64_reset(&state, 0);
 	for (uint32_t i = 0; i < cmd->bio->nr_segs; i++)
@@ -94,6 +94,7 @@ static void hash_event(struct iomap_sim *sim, enum iomapi_sim_what what,
 	uint64_t words[8] = { sim->digest, what, (uint64_t)sim->now };
 
 	if (cmd) {
+		words[1] |= (uint64_t)(uint32_t)cmd->bio->status << 32;
 		words[3] = cmd->id;
 		words[4] = (uint64_t)cmd->bio->op << 32 | cmd->bio->flags;
 		words[5] = cmd->bio->addr;
@@ -169,8 +170,10 @@ IOMAP_API int iomap_sim_power_on(struct iomap_sim *sim)
 	if (sim->nr_unreaped)
 		return -EBUSY;
 	sim->off = false;
-	for (unsigned i = 0; i < sim->nr_devs; i++)
+	for (unsigned i = 0; i < sim->nr_devs; i++) {
 		iomapi_sim_settle(&sim->devs[i]);
+		sim->devs[i].removed = false;
+	}
 	hash_event(sim, IOMAPI_SIM_PASS_POWER_ON, NULL);
 	return 0;
 }
@@ -257,6 +260,7 @@ IOMAP_API void iomap_sim_delete(struct iomap_sim **sim)
 		iomapi_sim_image_delete(&s->devs[i]);
 	while ((l = iomap_list_pop(&s->free_cmds)))
 		iomapi_sim_free(iomap_container_of(l, struct iomapi_sim_cmd, node));
+	iomapi_sim_disarm(s);
 	iomapi_sim_free(s->devs);
 	iomapi_sim_free(s->events);
 	iomapi_sim_free(s->choice.record);

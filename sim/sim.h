@@ -6,6 +6,7 @@
  *	profile.c	the presets
  *	image.c		the content of a device: durable bytes, versions above them, survivors
  *	device.c	commands: accepted, linearised, completed, reaped; the backend
+ *	fault.c		what armed rules do to commands	script.c	rules, as text
  *	sim.c		the clock, the events, the power
  *	env.c		what an environment needs to live in simulated time
  *	memory.c	where memory comes from		dump.c	a device's content in a file
@@ -53,6 +54,9 @@ void iomapi_sim_noise(uint8_t *mem, size_t len, uint64_t seed, uint64_t stream, 
 struct iomapi_sim_dev;
 struct iomapi_sim_write;
 
+/* It failed, or a flush that dropped it did: no flush covers it. */
+#define IOMAPI_SIM_NEVER	UINT64_MAX
+
 /* What a write leaves in one unit; above older ones. */
 struct iomapi_sim_version {
 	struct iomapi_sim_version *below;
@@ -63,12 +67,13 @@ enum iomapi_sim_fill { IOMAPI_SIM_DATA, IOMAPI_SIM_ZEROS, IOMAPI_SIM_ONES, IOMAP
 struct iomapi_sim_write {
 	struct iomap_list node;		/* in dev->accepted, then dev->writes */
 	uint64_t id, unit;
-	uint64_t completed;		/* how many of the device had, with it */
+	uint64_t completed;		/* how many of the device had, with it; or NEVER */
 	uint32_t nr_units, nr_left;	/* left: versions that count */
 	uint32_t queue;
 	uint8_t stage, fill;
 	uint64_t hash;			/* of the data */
 	uint8_t *data;			/* behind the versions; NULL without DATA */
+	uint8_t *hidden;		/* of one that fails, per unit: reads look below it */
 	struct iomapi_sim_version versions[];
 };
 struct iomapi_sim_chunk {
@@ -80,15 +85,77 @@ int iomapi_sim_image_new(struct iomapi_sim_dev *dev);
 void iomapi_sim_image_delete(struct iomapi_sim_dev *dev);
 /* In flight from here on; NULL: no memory. */
 struct iomapi_sim_write *iomapi_sim_accept(struct iomapi_sim_dev *dev, const struct iomap_bio *bio,
-					   uint64_t id, uint32_t queue);
+					   uint64_t id, uint32_t queue, bool fails);
+/* Of one that fails, before it takes effect: reads see its first units, or chosen ones. */
+#define IOMAPI_SIM_CHOSEN	UINT32_MAX
+void iomapi_sim_tear(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write, uint32_t units);
 void iomapi_sim_linearise(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write);
 /* durable: a cache does not keep it. */
 void iomapi_sim_complete(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write, bool durable);
+/* Completed with an error: what it left is never known to be durable. */
+void iomapi_sim_fail(struct iomapi_sim_write *write);
 /* A flush: what completed up to that count. */
 void iomapi_sim_persist(struct iomapi_sim_dev *dev, uint64_t completed);
+/* The same, but no flush shall cover it any more. */
+void iomapi_sim_forget(struct iomapi_sim_dev *dev, uint64_t completed);
+/* It never tears. */
+bool iomapi_sim_is_atomic(const struct iomapi_sim_dev *dev, uint64_t addr, uint64_t len);
 void iomapi_sim_read_unit(const struct iomapi_sim_dev *dev, uint64_t unit, uint8_t *mem);
 /* Power is back: choose what survived, forget the rest. */
 void iomapi_sim_settle(struct iomapi_sim_dev *dev);
+
+/* ---- script.c, fault.c ---- */
+
+enum iomapi_sim_kind {
+	IOMAPI_SIM_NO_FAULT, IOMAPI_SIM_EIO_READ, IOMAPI_SIM_EIO_READ_UNTIL_WRITTEN,
+	IOMAPI_SIM_EIO_WRITE, IOMAPI_SIM_EIO_WRITE_PERSISTENT, IOMAPI_SIM_LANDED, IOMAPI_SIM_TORN,
+	IOMAPI_SIM_FLUSH_ERROR, IOMAPI_SIM_FLUSH_ERROR_DROPS, IOMAPI_SIM_ENOSPC, IOMAPI_SIM_BUSY,
+	IOMAPI_SIM_TIMEOUT, IOMAPI_SIM_REMOVED, IOMAPI_SIM_READ_ONLY, IOMAPI_SIM_SLOW,
+	IOMAPI_SIM_NR_KINDS,
+};
+enum {				/* sets of operations */
+	IOMAPI_SIM_READS	= 1 << IOMAP_BIO_READ,
+	IOMAPI_SIM_WRITES	= 1 << IOMAP_BIO_WRITE | 1 << IOMAP_BIO_DISCARD |
+				  1 << IOMAP_BIO_WRITE_ZEROES,
+	IOMAPI_SIM_FLUSHES	= 1 << IOMAP_BIO_FLUSH,
+};
+struct iomapi_sim_rule {
+	uint8_t kind;
+	bool spent;
+	uint32_t ops;
+	const struct iomapi_sim_dev *dev;	/* NULL: any */
+	uint64_t op, nth;		/* 0: not given; at most one is */
+	uint64_t first, last;		/* bytes */
+	uint32_t units;			/* TORN; 0: chosen */
+	int64_t ns;			/* SLOW, TIMEOUT */
+	uint64_t offered, met;		/* since it was armed: commands, and those that it means */
+	uint64_t *bad;			/* a bit for each unit that cannot be read */
+	const struct iomapi_sim_dev *bad_dev;
+	uint64_t bad_unit, nr_bad;
+};
+/* What a rule does to a command. */
+struct iomapi_sim_hit {
+	uint8_t kind;
+	int status;
+	uint32_t units;			/* of a write that fails: see iomapi_sim_tear */
+	int64_t before_ns, after_ns;	/* later, before it takes effect and behind that */
+};
+struct iomapi_sim_kind_info {
+	const char *name;
+	uint32_t ops;
+	int status;
+	bool stays;			/* from the first time on */
+};
+extern const struct iomapi_sim_kind_info iomapi_sim_kinds[IOMAPI_SIM_NR_KINDS];
+enum iomapi_sim_kind iomapi_sim_kind_of(const char *name, size_t len);	/* NO_FAULT: none */
+/* Rules for all of a script: how many, or -EINVAL and the text in the simulation, or -ENOMEM. */
+int iomapi_sim_parse(struct iomap_sim *sim, const char *script, struct iomapi_sim_rule **rules);
+/* QUEUED: it goes on, with the hit. */
+enum iomap_queued iomapi_sim_offer(struct iomapi_sim_dev *dev, struct iomap_bio *bio,
+				   struct iomapi_sim_hit *hit);
+int iomapi_sim_check_read(struct iomapi_sim_dev *dev, const struct iomap_bio *bio);
+void iomapi_sim_mend(struct iomapi_sim_dev *dev, const struct iomapi_sim_write *write);
+void iomapi_sim_disarm(struct iomap_sim *sim);
 
 /* ---- device.c ---- */
 
@@ -108,6 +175,7 @@ struct iomapi_sim_cmd {
 	struct iomapi_sim_write *write;
 	uint64_t id, covers;
 	int64_t completes;
+	struct iomapi_sim_hit hit;
 };
 struct iomapi_sim_dev {
 	struct iomap_sim *sim;
@@ -120,6 +188,7 @@ struct iomapi_sim_dev {
 	struct iomap_list in_flight;		/* commands */
 	uint64_t nr_completed, nr_hazards;
 	int64_t last[IOMAPI_SIM_QUEUES];	/* when a line's latest command takes effect */
+	bool removed, read_only;		/* removed: until power comes back */
 };
 extern const struct iomap_backend_ops iomapi_sim_backend;
 void iomapi_sim_cmd_linearise(struct iomapi_sim_cmd *cmd);
@@ -153,6 +222,10 @@ struct iomap_sim {
 	struct iomap_list free_cmds;
 	const struct iomap_backend_ops *backends[2];
 	void *backend_args[1];
+	struct iomapi_sim_rule *rules;
+	size_t nr_rules;
+	struct iomap_sim_counter counters[IOMAPI_SIM_NR_KINDS];
+	char fault_error[400];
 	uint64_t self[32];			/* of the one thread, for the library */
 };
 /* Room for the event of one more command: 0 or -ENOMEM. */

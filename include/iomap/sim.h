@@ -8,7 +8,8 @@
  * for bit, everywhere.
  *   threads  a simulation, and every environment in it, belong to one thread.
  *   time     passes only while something waits for a device, from event to event.
- *   errors   after a power cut every bio ends with -ENODEV until power is back.
+ *   errors   after a power cut every bio ends with -ENODEV until power is back; others only by
+ *            iomap_sim_fault.
  */
 #ifndef IOMAP_SIM_H
 #define IOMAP_SIM_H
@@ -83,6 +84,57 @@ IOMAP_API bool iomap_sim_is_off(const struct iomap_sim *sim);
  * the run ended before the cut; -EBUSY: the host has bios to hear of (close its queues first).
  */
 IOMAP_API int iomap_sim_power_on(struct iomap_sim *sim);
+
+/* ---- faults ---- */
+
+/*
+ * Rules for commands to come, separated by ';', added to those that are armed:
+ *	at op=17 kind=eio_write; at write addr=4096..8191 nth=2 kind=torn units=3
+ *
+ *	read write discard zeroes flush		only that; else whatever the kind can happen to
+ *	op=N		the Nth command that a device is given from now on, of any kind or device
+ *	nth=N		the Nth command that the rule means; without both, the first
+ *	addr=A..B	only what touches these bytes, B included; addr=A is one byte
+ *	dev=NAME	only that device
+ *	units=N ns=N	see the kinds; ns at most 10^15
+ *
+ * A rule fires once, but those marked + each time from then on.  Of several for one command the
+ * first one fires, and one with nth waits for its next.  A rule that is never met does nothing:
+ * look at the counters.
+ *	eio_read		-EIO, once
+ *	eio_read_until_written	+ -EIO for those units (within addr), until each is written
+ *	eio_write		-EIO; each unit is old or new until it is written again
+ *	eio_write_persistent	+ the same
+ *	landed			-EIO, but reads see all of it
+ *	torn			-EIO, and reads see its first units, some or as many as units=
+ *				says; means only writes that can tear so
+ *	enospc			-ENOSPC, else as eio_write
+ *	flush_error		-EIO; a later flush covers the same
+ *	flush_error_drops	-EIO; reads still see what it should have covered, but no later
+ *				flush covers that until it is written again
+ *	busy			the queue takes it only when it is offered again
+ *	timeout			completes ns= later than usual (30 s); its effect then or before
+ *	slow			takes effect, and completes, ns= later than usual (100 ms)
+ *	removed			-ENODEV for this and all after it, and all on their way; the device
+ *				is back after power-on
+ *	read_only		-EROFS for writes from then on, this one too
+ * What a write that failed left is open again after a power cut: each block (or atomic unit) old or
+ * new, whatever was read before.  A write counts as one when it succeeds, discards and zeroes too.
+ *
+ * NULL disarms: no rules, no unreadable units, no read-only devices; removed ones stay away.
+ * -EINVAL: a mistake, then nothing was armed; -ENOMEM.
+ */
+IOMAP_API int iomap_sim_fault(struct iomap_sim *sim, const char *script);
+/* "line 1, column 4: expected .." of the last script, columns from 1; "" when it was right. */
+IOMAP_API const char *iomap_sim_fault_error(const struct iomap_sim *sim);
+
+struct iomap_sim_counter {
+	uint64_t armed;		/* rules */
+	uint64_t fired;		/* commands that they did something to */
+};
+/* Of one kind since iomap_sim_new, all devices.  -ENOENT: there is no such kind. */
+IOMAP_API int iomap_sim_fault_counters(const struct iomap_sim *sim, const char *kind,
+				       struct iomap_sim_counter *counter);
 
 /* ---- to look at ---- */
 

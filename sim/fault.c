@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fault.c - what armed rules do to commands.
+ *
+ * A rule looks at each command before a device accepts it, and decides then and there, so that
+ * nothing later needs memory: the command carries the hit with it.  Only units that cannot be read
+ * are looked for when a read takes effect, since a write before it may have mended them.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "sim.h"
+
+#define ALL (IOMAPI_SIM_READS | IOMAPI_SIM_WRITES | IOMAPI_SIM_FLUSHES)
+
+const struct iomapi_sim_kind_info iomapi_sim_kinds[IOMAPI_SIM_NR_KINDS] = {
+	[IOMAPI_SIM_EIO_READ] = { "eio_read", IOMAPI_SIM_READS, -EIO, false },
+	[IOMAPI_SIM_EIO_READ_UNTIL_WRITTEN] = { "eio_read_until_written", IOMAPI_SIM_READS, 0,
+						false },
+	[IOMAPI_SIM_EIO_WRITE] = { "eio_write", IOMAPI_SIM_WRITES, -EIO, false },
+	[IOMAPI_SIM_EIO_WRITE_PERSISTENT] = { "eio_write_persistent", IOMAPI_SIM_WRITES, -EIO,
+					      true },
+	[IOMAPI_SIM_LANDED] = { "landed", IOMAPI_SIM_WRITES, -EIO, false },
+	[IOMAPI_SIM_TORN] = { "torn", IOMAPI_SIM_WRITES, -EIO, false },
+	[IOMAPI_SIM_FLUSH_ERROR] = { "flush_error", IOMAPI_SIM_FLUSHES, -EIO, false },
+	[IOMAPI_SIM_FLUSH_ERROR_DROPS] = { "flush_error_drops", IOMAPI_SIM_FLUSHES, -EIO, false },
+	[IOMAPI_SIM_ENOSPC] = { "enospc", IOMAPI_SIM_WRITES, -ENOSPC, false },
+	[IOMAPI_SIM_BUSY] = { "busy", ALL, 0, false },
+	[IOMAPI_SIM_TIMEOUT] = { "timeout", ALL, 0, false },
+	[IOMAPI_SIM_REMOVED] = { "removed", ALL, -ENODEV, false },
+	[IOMAPI_SIM_READ_ONLY] = { "read_only", ALL, 0, false },
+	[IOMAPI_SIM_SLOW] = { "slow", ALL, 0, false },
+};
+
+enum iomapi_sim_kind iomapi_sim_kind_of(const char *name, size_t len)
+{
+	for (enum iomapi_sim_kind k = 1; k < IOMAPI_SIM_NR_KINDS; k++)
+		if (strlen(iomapi_sim_kinds[k].name) == len &&
+		    !memcmp(iomapi_sim_kinds[k].name, name, len))
+			return k;
+	return IOMAPI_SIM_NO_FAULT;
+}
+
+/* ---- which command ---- */
+
+static bool touches(const struct iomapi_sim_rule *r, const struct iomap_bio *bio)
+{
+	return bio->op == IOMAP_BIO_FLUSH ||
+	       (bio->addr <= r->last && r->first < bio->addr + bio->len);
+}
+
+static bool can_tear(const struct iomapi_sim_rule *r, const struct iomapi_sim_dev *dev,
+		     const struct iomap_bio *bio)
+{
+	return !iomapi_sim_is_atomic(dev, bio->addr, bio->len) &&
+	       bio->len / dev->profile.logical_block > r->units;
+}
+
+static bool means(const struct iomapi_sim_rule *r, const struct iomapi_sim_dev *dev,
+		  const struct iomap_bio *bio)
+{
+	if (!(r->ops >> bio->op & 1))
+		return false;
+	if (r->dev && r->dev != dev)
+		return false;
+	return touches(r, bio) && (r->kind != IOMAPI_SIM_TORN || can_tear(r, dev, bio));
+}
+
+/* The next command is the one, if the rule means it. */
+static bool is_due(const struct iomapi_sim_rule *r)
+{
+	uint64_t is = r->op ? r->offered + 1 : r->met + 1, want = r->op ? r->op : r->nth;
+
+	if (r->spent)
+		return false;
+	return iomapi_sim_kinds[r->kind].stays ? is >= want : is == want;
+}
+
+/* The rule for this command; everything but a refused offer counts. */
+static struct iomapi_sim_rule *look(struct iomapi_sim_dev *dev, const struct iomap_bio *bio,
+				    bool busy)
+{
+	struct iomap_sim *sim = dev->sim;
+	struct iomapi_sim_rule *found = NULL;
+
+	for (size_t i = 0; i < sim->nr_rules; i++) {
+		struct iomapi_sim_rule *r = &sim->rules[i];
+		bool met = means(r, dev, bio), due = met && is_due(r);
+
+		if (busy) {
+			if (due && r->kind == IOMAPI_SIM_BUSY)
+				return r;
+			continue;
+		}
+		r->offered++;
+		if (due && found)
+			continue;	/* with nth it is due again */
+		r->met += met;
+		if (due)
+			found = r;
+	}
+	return found;
+}
+
+/* ---- what it does ---- */
+
+static void count(struct iomap_sim *sim, unsigned kind)
+{
+	sim->counters[kind].fired++;
+}
+
+/* Those of the command that the rule means cannot be read from now on. */
+static int spoil(struct iomapi_sim_rule *r, const struct iomapi_sim_dev *dev,
+		 const struct iomap_bio *bio)
+{
+	uint64_t block = dev->profile.logical_block, last = bio->addr + bio->len - 1;
+	uint64_t first = r->first > bio->addr ? r->first / block : bio->addr / block;
+
+	if (r->last < last)
+		last = r->last;
+	r->nr_bad = last / block - first + 1;
+	r->bad = iomapi_sim_zalloc((r->nr_bad + 63) / 64 * 8);
+	if (!r->bad)
+		return -ENOMEM;
+	for (uint64_t i = 0; i < r->nr_bad; i++)
+		r->bad[i / 64] |= (uint64_t)1 << (i % 64);
+	r->bad_unit = first;
+	r->bad_dev = dev;
+	return 0;
+}
+
+static uint32_t units_seen(const struct iomapi_sim_rule *r, const struct iomapi_sim_dev *dev,
+			   const struct iomap_bio *bio)
+{
+	uint32_t nr = (uint32_t)(bio->len / dev->profile.logical_block);
+
+	if (r->kind == IOMAPI_SIM_LANDED)
+		return nr;
+	if (r->kind != IOMAPI_SIM_TORN)
+		return IOMAPI_SIM_CHOSEN;
+	return r->units ? r->units : 1 + iomap_sim_choose(dev->sim, "torn", nr - 1);
+}
+
+/* 0, or -ENOMEM: the command ends with it at once. */
+static int fire(struct iomapi_sim_rule *r, struct iomapi_sim_dev *dev, const struct iomap_bio *bio,
+		struct iomapi_sim_hit *hit)
+{
+	const struct iomapi_sim_kind_info *info = &iomapi_sim_kinds[r->kind];
+
+	r->spent = !info->stays;
+	hit->kind = r->kind;
+	hit->status = info->status;
+	switch (r->kind) {
+	case IOMAPI_SIM_EIO_READ_UNTIL_WRITTEN:
+		return spoil(r, dev, bio);	/* counted when it is read */
+	case IOMAPI_SIM_READ_ONLY:
+		dev->read_only = true;
+		return 0;			/* counted with each write */
+	case IOMAPI_SIM_REMOVED:
+		dev->removed = true;
+		break;
+	case IOMAPI_SIM_TIMEOUT:
+		if (iomap_sim_choose(dev->sim, "late", 2))
+			hit->before_ns = r->ns;
+		else
+			hit->after_ns = r->ns;
+		break;
+	case IOMAPI_SIM_SLOW:
+		hit->before_ns = r->ns;
+		break;
+	}
+	if (info->ops == IOMAPI_SIM_WRITES)	/* and it fails */
+		hit->units = units_seen(r, dev, bio);
+	count(dev->sim, r->kind);
+	return 0;
+}
+
+enum iomap_queued iomapi_sim_offer(struct iomapi_sim_dev *dev, struct iomap_bio *bio,
+				   struct iomapi_sim_hit *hit)
+{
+	struct iomapi_sim_rule *r;
+
+	if (dev->removed) {
+		hit->status = -ENODEV;
+		return IOMAP_QUEUE_QUEUED;
+	}
+	r = look(dev, bio, true);
+	if (r) {
+		r->spent = true;
+		count(dev->sim, r->kind);
+		return IOMAP_QUEUE_BUSY;
+	}
+	r = look(dev, bio, false);
+	if (r)
+		bio->status = fire(r, dev, bio, hit);
+	if (bio->status)
+		return IOMAP_QUEUE_DONE;
+	if (dev->read_only && IOMAPI_SIM_WRITES >> bio->op & 1) {
+		hit->status = -EROFS;
+		count(dev->sim, IOMAPI_SIM_READ_ONLY);
+	}
+	return IOMAP_QUEUE_QUEUED;
+}
+
+/* ---- units that cannot be read ---- */
+
+/* The first unit, and the end, that rule and range share; false: none. */
+static bool overlap(const struct iomapi_sim_rule *r, const struct iomapi_sim_dev *dev,
+		    uint64_t *unit, uint64_t *end)
+{
+	if (!r->bad || r->bad_dev != dev)
+		return false;
+	if (*unit < r->bad_unit)
+		*unit = r->bad_unit;
+	if (*end > r->bad_unit + r->nr_bad)
+		*end = r->bad_unit + r->nr_bad;
+	return *unit < *end;
+}
+
+static bool is_bad(const struct iomapi_sim_rule *r, uint64_t unit)
+{
+	uint64_t i = unit - r->bad_unit;
+
+	return r->bad[i / 64] >> (i % 64) & 1;
+}
+
+int iomapi_sim_check_read(struct iomapi_sim_dev *dev, const struct iomap_bio *bio)
+{
+	struct iomap_sim *sim = dev->sim;
+
+	for (size_t i = 0; i < sim->nr_rules; i++) {
+		const struct iomapi_sim_rule *r = &sim->rules[i];
+		uint64_t unit = bio->addr / dev->profile.logical_block;
+		uint64_t end = (bio->addr + bio->len) / dev->profile.logical_block;
+
+		if (!overlap(r, dev, &unit, &end))
+			continue;
+		while (unit < end && !is_bad(r, unit))
+			unit++;
+		if (unit == end)
+			continue;
+		count(sim, r->kind);
+		return -EIO;
+	}
+	return 0;
+}
+
+void iomapi_sim_mend(struct iomapi_sim_dev *dev, const struct iomapi_sim_write *write)
+{
+	struct iomap_sim *sim = dev->sim;
+
+	for (size_t i = 0; i < sim->nr_rules; i++) {
+		struct iomapi_sim_rule *r = &sim->rules[i];
+		uint64_t unit = write->unit, end = write->unit + write->nr_units;
+
+		if (!overlap(r, dev, &unit, &end))
+			continue;
+		for (unit -= r->bad_unit, end -= r->bad_unit; unit < end; unit++)
+			r->bad[unit / 64] &= ~((uint64_t)1 << (unit % 64));
+	}
+}
+
+/* ---- armed, disarmed ---- */
+
+void iomapi_sim_disarm(struct iomap_sim *sim)
+{
+	for (size_t i = 0; i < sim->nr_rules; i++)
+		iomapi_sim_free(sim->rules[i].bad);
+	iomapi_sim_free(sim->rules);
+	sim->rules = NULL;
+	sim->nr_rules = 0;
+	for (unsigned i = 0; i < sim->nr_devs; i++)
+		sim->devs[i].read_only = false;
+}
+
+IOMAP_API int iomap_sim_fault(struct iomap_sim *sim, const char *script)
+{
+	struct iomapi_sim_rule *rules = NULL, *all = NULL;
+	int nr;
+
+	sim->fault_error[0] = 0;
+	if (!script) {
+		iomapi_sim_disarm(sim);
+		return 0;
+	}
+	nr = iomapi_sim_parse(sim, script, &rules);
+	if (nr > 0) {
+		all = iomapi_sim_grow(sim->rules, (sim->nr_rules + (size_t)nr) * sizeof(*all));
+		if (!all)
+			nr = -ENOMEM;
+	}
+	if (all)
+		sim->rules = all;
+	for (int i = 0; i < nr; i++) {
+		all[sim->nr_rules++] = rules[i];
+		sim->counters[rules[i].kind].armed++;
+	}
+	iomapi_sim_free(rules);
+	return nr < 0 ? nr : 0;
+}
+
+IOMAP_API const char *iomap_sim_fault_error(const struct iomap_sim *sim)
+{
+	return sim->fault_error;
+}
+
+IOMAP_API int iomap_sim_fault_counters(const struct iomap_sim *sim, const char *name,
+				       struct iomap_sim_counter *counter)
+{
+	enum iomapi_sim_kind kind = name ? iomapi_sim_kind_of(name, strlen(name)) : 0;
+
+	if (!kind)
+		return -ENOENT;
+	*counter = sim->counters[kind];
+	return 0;
+}
