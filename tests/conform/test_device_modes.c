@@ -181,7 +181,8 @@ CASE(what_no_backend_has, "",
 		ck_assert_int_eq(iomap_ioq_unregister_memory(d.ioq, &d, sizeof(d)), -ENOTSUP);
 		ck_assert_int_eq(iomap_ioq_register_memory(d.ioq, NULL, 1), -EINVAL);
 		ck_assert_ptr_nonnull(strstr(iomap_ioq_reason(d.ioq), kind == T_MEM ? "mem"
-					     : kind == T_NULL ? "null" : "file"));
+					     : kind == T_NULL ? "null"
+					     : kind == T_SIM ? "sim" : "file"));
 		t_device_stop(&d);
 	}
 }

@@ -231,6 +231,7 @@ static void wait_in_callback(struct iomap_bio *bio)
 {
 	iomap_word word = 0;
 
+	iomap_bio_submit(other_bio);		/* here, so that it has not ended before */
 	callback_rc[0] = iomap_ioq_poll(callback_ioq, 0, 1, 0);
 	callback_rc[1] = iomap_bio_wait(other_bio);
 	callback_rc[2] = iomap_ioq_drain(callback_ioq, 0);
@@ -247,6 +248,7 @@ CASE(no_wait_in_a_callback, "", "poll, bio wait, drain and object waits from end
 	each_device(&d, kind) {
 		struct t_bio *b = writes(&d, 2);
 
+		memset(callback_rc, 0, sizeof(callback_rc));
 		callback_ioq = d.ioq;
 		other_bio = &b[1].bio;
 		b[0].bio.end_io = wait_in_callback;
@@ -254,7 +256,7 @@ CASE(no_wait_in_a_callback, "", "poll, bio wait, drain and object waits from end
 		b[1].bio.end_io = NULL;
 		if (d.mem)
 			t_mem_hold(d.mem, true);
-		submit(b, 2);
+		submit(b, 1);
 		if (d.mem)
 			t_mem_release(d.mem, 0);
 		ck_assert_int_eq(iomap_ioq_poll(d.ioq, 1, 1, IOMAP_FOREVER), 1);

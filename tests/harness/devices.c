@@ -80,10 +80,15 @@ static void start(struct t_device *d, const char *spec, unsigned flags,
 		  const struct iomap_ioq_opts *opts)
 {
 	struct iomap_bdev_opts bdev_opts = { .struct_size = sizeof(bdev_opts), .flags = flags };
+	struct iomap_env_opts env_opts = { .struct_size = sizeof(env_opts) };
+	struct iomap_sim *sim = d->sim;
 	int rc;
 
 	memset(d, 0, sizeof(*d));
-	t_env_start(&d->t, NULL);
+	d->sim = sim;
+	if (sim)
+		iomap_sim_env_opts(sim, &env_opts);
+	t_env_start(&d->t, &env_opts);
 	rc = iomap_ioq_new(d->t.env, opts, &d->ioq);
 	if (!rc)
 		rc = iomap_bdev_open(d->ioq, spec, &bdev_opts, &d->bdev);
@@ -93,11 +98,30 @@ static void start(struct t_device *d, const char *spec, unsigned flags,
 	iomap_bdev_limits(d->bdev, &d->limits);
 }
 
+/* Whose discards read as zeros: the stories of all devices ask for that. */
+static void start_sim(struct t_device *d)
+{
+	const struct iomap_sim_dev disk = {
+		.name = "disk", .preset = "atomic16k", .size = T_DEVICE_BYTES,
+	};
+	const struct iomap_sim_opts opts = {
+		.struct_size = sizeof(opts), .seed = 1, .devs = &disk, .nr_devs = 1,
+	};
+
+	ck_assert_int_eq(iomap_sim_new(&opts, &d->sim), 0);
+	start(d, "sim:disk", 0, NULL);
+	d->keeps = true;
+}
+
 void t_device_start(struct t_device *d, enum t_device_kind kind)
 {
 	char path[128], spec[192];
 
+	d->sim = NULL;
 	switch (kind) {
+	case T_SIM:
+		start_sim(d);
+		return;
 	case T_MEM:
 		t_device_start_mem(d, "", NULL);
 		return;
@@ -117,6 +141,7 @@ void t_device_start_mem(struct t_device *d, const char *options, const struct io
 	char spec[128];
 
 	snprintf(spec, sizeof(spec), "mem:m%s%s", *options ? "," : "", options);
+	d->sim = NULL;
 	start(d, spec, 0, opts);
 	d->keeps = true;
 	d->mem = t_mem_find("m");
@@ -130,6 +155,7 @@ void t_device_stop(struct t_device *d)
 	iomap_ioq_delete(&d->ioq);
 	ck_assert_ptr_null(d->ioq);
 	t_env_stop(&d->t);
+	iomap_sim_delete(&d->sim);
 }
 
 /* ---- memory ---- */

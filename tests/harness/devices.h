@@ -15,7 +15,9 @@
 #include "harness/harness.h"
 #include "harness/memdev.h"
 
-enum t_device_kind { T_MEM, T_NULL, T_FILE, T_FILE_BUFFERED, T_NR_DEVICES };
+#include <iomap/sim.h>
+
+enum t_device_kind { T_MEM, T_NULL, T_FILE, T_FILE_BUFFERED, T_SIM, T_NR_DEVICES };
 #define T_DEVICE_BYTES	(16u << 20)
 
 struct t_device {
@@ -23,6 +25,7 @@ struct t_device {
 	struct iomap_ioq *ioq;
 	struct iomap_bdev *bdev;
 	struct t_mem *mem;		/* T_MEM only */
+	struct iomap_sim *sim;		/* T_SIM only; it is this thread's alone */
 	struct iomap_bdev_limits limits;
 	bool keeps;			/* gives back what was written */
 };
