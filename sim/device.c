@@ -111,6 +111,16 @@ static bool writes(const struct iomap_bio *bio)
 	       bio->op == IOMAP_BIO_WRITE_ZEROES;
 }
 
+static uint32_t units_of(const struct iomapi_sim_cmd *cmd)
+{
+	return (uint32_t)(cmd->bio->len / cmd->dev->profile.logical_block);
+}
+
+static uint32_t line_of(const struct iomapi_sim_cmd *cmd)
+{
+	return cmd->queue->index % cmd->dev->profile.nr_queues;
+}
+
 static void count_hazards(struct iomapi_sim_dev *dev, const struct iomap_bio *bio)
 {
 	for (struct iomap_list *l = dev->in_flight.next; l != &dev->in_flight; l = l->next) {
@@ -130,22 +140,44 @@ static struct iomapi_sim_cmd *new_cmd(struct iomap_sim *sim)
 }
 
 /* When it takes effect, and when it completes.  With an order both are one moment, not before what
- * the device, or this queue of it, took earlier. */
+ * the device, or this queue of it, took earlier; but it may be heard of later. */
 static int64_t set_times(struct iomapi_sim_cmd *cmd, uint32_t n)
 {
 	struct iomapi_sim_dev *dev = cmd->dev;
-	uint32_t line = cmd->queue->index % dev->profile.nr_queues;
-	int64_t effect = dev->sim->now + (1 + n % LATENCIES) * LATENCY_NS + cmd->hit.before_ns;
+	const struct iomapi_sim_hit *hit = &cmd->hit;
+	int64_t effect = dev->sim->now + (1 + n % LATENCIES) * LATENCY_NS + hit->before_ns;
+	int64_t done = effect + (1 + n / LATENCIES) * LATENCY_NS + hit->after_ns;
+	int64_t *last = &dev->last[dev->profile.order == IOMAP_SIM_ORDER_FIFO ? 0 : line_of(cmd)];
 
-	cmd->completes = effect + (1 + n / LATENCIES) * LATENCY_NS + cmd->hit.after_ns;
-	if (dev->profile.order == IOMAP_SIM_ORDER_ANY)
-		return effect;
-	if (dev->profile.order == IOMAP_SIM_ORDER_FIFO)
-		line = 0;
-	if (cmd->completes < dev->last[line])
-		cmd->completes = dev->last[line];
-	dev->last[line] = cmd->completes;
-	return cmd->completes;
+	if (dev->profile.order != IOMAP_SIM_ORDER_ANY) {
+		done = done < *last ? *last : done;
+		effect = *last = done;
+	}
+	cmd->completes = done + hit->late_ns;
+	return effect;
+}
+
+/* What it writes: in two parts, if they take effect one after the other. */
+static int accept_writes(struct iomapi_sim_cmd *cmd)
+{
+	const struct iomapi_sim_hit *hit = &cmd->hit;
+	uint32_t all = units_of(cmd);
+
+	if (!writes(cmd->bio) || hit->status == -EROFS || hit->status == -ENODEV)
+		return 0;
+	for (unsigned go = 0; go <= hit->in_two; go++) {
+		uint32_t first = go ? hit->units : 0;
+		uint32_t nr = go || !hit->in_two ? all - first : hit->units;
+
+		if (!nr)
+			continue;
+		cmd->writes[go] = iomapi_sim_accept(cmd->dev, cmd, first, nr);
+		if (!cmd->writes[go]) {
+			iomapi_sim_reject(cmd->writes[0]);
+			return -ENOMEM;
+		}
+	}
+	return 0;
 }
 
 static int start(struct iomapi_sim_queue *q, struct iomapi_sim_dev *dev, struct iomapi_sim_cmd *cmd,
@@ -153,17 +185,15 @@ static int start(struct iomapi_sim_queue *q, struct iomapi_sim_dev *dev, struct 
 {
 	struct iomap_sim *sim = q->sim;
 	uint32_t n;
+	int rc;
 
 	*cmd = (struct iomapi_sim_cmd){
 		.bio = bio, .dev = dev, .queue = q, .id = ++sim->next_id,
 		.covers = dev->nr_completed, .hit = *hit,
 	};
-	if (writes(bio) && hit->status != -EROFS && hit->status != -ENODEV) {
-		cmd->write = iomapi_sim_accept(dev, bio, cmd->id,
-					       q->index % dev->profile.nr_queues, hit->status);
-		if (!cmd->write)
-			return -ENOMEM;
-	}
+	rc = accept_writes(cmd);
+	if (rc)
+		return rc;
 	n = iomap_sim_choose(sim, "latency", LATENCIES * LATENCIES);
 	if (bio->op != IOMAP_BIO_FLUSH)
 		count_hazards(dev, bio);
@@ -186,9 +216,11 @@ static enum iomap_queued queue_bio(void *queue, void *dev, struct iomap_bio *bio
 	bio->status = sim->off ? -ENODEV : 0;
 	if (bio->status)
 		return IOMAP_QUEUE_DONE;
-	if (q->in_flight >= d->profile.queue_depth)
+	if (q->refuses || q->in_flight >= d->profile.queue_depth)
 		return IOMAP_QUEUE_BUSY;
 	answer = iomapi_sim_offer(d, bio, &hit);
+	q->refuses = answer == IOMAP_QUEUE_BUSY && hit.kind == IOMAPI_SIM_PARTIAL_BATCH &&
+		     q->in_flight;	/* so that it will be asked again */
 	if (answer != IOMAP_QUEUE_QUEUED)
 		return answer;
 	cmd = new_cmd(sim);
@@ -205,62 +237,84 @@ static enum iomap_queued queue_bio(void *queue, void *dev, struct iomap_bio *bio
 
 static int commit(void *queue)
 {
-	return (int)((struct iomapi_sim_queue *)queue)->in_flight;	/* on their way already */
+	struct iomapi_sim_queue *q = queue;
+
+	q->refuses = false;
+	return (int)q->in_flight;	/* on their way already */
 }
 
 /* ---- linearised, completed ---- */
 
-static void read_data(struct iomapi_sim_dev *dev, const struct iomap_bio *bio)
+/* Units of a command, from first on, to where its segments want them. */
+static void read_data(struct iomapi_sim_dev *dev, const struct iomap_bio *bio, uint32_t first,
+		      uint32_t nr)
 {
 	uint32_t block = dev->profile.logical_block;
-	uint64_t unit = bio->addr / block;
+	uint64_t unit = bio->addr / block + first;
+	size_t off = (size_t)first * block;	/* into the segment */
+	const struct iomap_bvec *seg = bio->segs;
 	uint8_t bounce[IOMAPI_SIM_MAX_BLOCK];
-	size_t have = 0;		/* of the unit in bounce */
 
-	for (uint32_t i = 0; i < bio->nr_segs; i++) {
-		uint8_t *mem = bio->segs[i].mem;
-		size_t left = bio->segs[i].len;
+	for (; nr; nr--, unit++) {
+		size_t have = 0;		/* of the unit in bounce, spread already */
 
-		while (left) {
-			size_t n = have ? have : block;
-
-			if (!have && left >= block) {
-				iomapi_sim_read_unit(dev, unit++, mem);
-			} else {	/* a segment ends inside a unit */
-				if (!have) {
-					iomapi_sim_read_unit(dev, unit++, bounce);
-					have = block;
-				}
-				n = left < have ? left : have;
-				memcpy(mem, bounce + block - have, n);
-				have -= n;
-			}
-			mem += n;
-			left -= n;
+		for (; off >= seg->len; seg++)
+			off -= seg->len;
+		if (seg->len - off >= block) {
+			iomapi_sim_read_unit(dev, unit, (uint8_t *)seg->mem + off);
+			off += block;
+			continue;
 		}
+		iomapi_sim_read_unit(dev, unit, bounce);
+		while (have < block) {		/* a segment ends inside it */
+			size_t n = block - have;
+
+			for (; off >= seg->len; seg++)
+				off -= seg->len;
+			n = n < seg->len - off ? n : seg->len - off;
+			memcpy((uint8_t *)seg->mem + off, bounce + have, n);
+			have += n;
+			off += n;
+		}
+	}
+}
+
+static void take_effect(struct iomapi_sim_cmd *cmd, uint32_t first, uint32_t nr)
+{
+	struct iomapi_sim_dev *dev = cmd->dev;
+	struct iomapi_sim_hit *hit = &cmd->hit;
+	struct iomapi_sim_write *write = cmd->writes[cmd->go];
+
+	if (write) {
+		if (hit->status)
+			iomapi_sim_tear(dev, write, hit->units);
+		else
+			iomapi_sim_mend(dev, write);
+		iomapi_sim_linearise(dev, write);
+	} else if (cmd->bio->op == IOMAP_BIO_READ) {
+		if (!hit->status)
+			hit->status = iomapi_sim_check_read(dev, cmd->bio);
+		if (!hit->status)
+			read_data(dev, cmd->bio, first, nr);
 	}
 }
 
 void iomapi_sim_cmd_linearise(struct iomapi_sim_cmd *cmd)
 {
 	struct iomapi_sim_dev *dev = cmd->dev;
-	struct iomapi_sim_hit *hit = &cmd->hit;
+	const struct iomapi_sim_hit *hit = &cmd->hit;
+	bool more = hit->in_two && !cmd->go;
+	uint32_t first = cmd->go ? hit->units : 0, end = more ? hit->units : units_of(cmd);
 
 	if (dev->removed) {
-		hit->status = -ENODEV;
-	} else if (cmd->write) {
-		if (hit->status)
-			iomapi_sim_tear(dev, cmd->write, hit->units);
-		else
-			iomapi_sim_mend(dev, cmd->write);
-		iomapi_sim_linearise(dev, cmd->write);
-	} else if (cmd->bio->op == IOMAP_BIO_READ) {
-		if (!hit->status)
-			hit->status = iomapi_sim_check_read(dev, cmd->bio);
-		if (!hit->status)
-			read_data(dev, cmd->bio);
+		cmd->hit.status = -ENODEV;
+		more = false;
+	} else {
+		take_effect(cmd, first, end - first);
 	}
-	iomapi_sim_schedule(dev->sim, cmd, IOMAPI_SIM_AT_COMPLETE, cmd->completes);
+	cmd->go = more;
+	iomapi_sim_schedule(dev->sim, cmd, more ? IOMAPI_SIM_AT_LINEARISE : IOMAPI_SIM_AT_COMPLETE,
+			    cmd->completes);
 }
 
 static void finish(struct iomapi_sim_cmd *cmd)
@@ -270,28 +324,36 @@ static void finish(struct iomapi_sim_cmd *cmd)
 	cmd->queue->nr_done++;
 }
 
-void iomapi_sim_cmd_complete(struct iomapi_sim_cmd *cmd)
+static void complete_write(struct iomapi_sim_cmd *cmd, struct iomapi_sim_write *write)
 {
 	struct iomapi_sim_dev *dev = cmd->dev;
 	bool fua = cmd->bio->flags & IOMAP_BIO_FUA;
 	bool all = dev->profile.fua == IOMAP_SIM_FUA_EMULATED;
 
-	if (dev->removed) {
+	iomapi_sim_complete(dev, write, (fua && !all) || !dev->profile.volatile_cache);
+	if (fua && all)
+		iomapi_sim_persist(dev, dev->nr_completed);	/* a flush of its own */
+}
+
+void iomapi_sim_cmd_complete(struct iomapi_sim_cmd *cmd)
+{
+	struct iomapi_sim_dev *dev = cmd->dev;
+
+	if (dev->removed)
 		cmd->hit.status = -ENODEV;	/* what its write left is for power-on */
-	} else if (cmd->hit.status) {
-		if (cmd->write)
-			iomapi_sim_fail(cmd->write);
-		else if (cmd->hit.kind == IOMAPI_SIM_FLUSH_ERROR_DROPS)
-			iomapi_sim_forget(dev, cmd->covers);
-	} else if (cmd->write) {
-		iomapi_sim_complete(dev, cmd->write,
-				    (fua && !all) || !dev->profile.volatile_cache);
-		if (fua && all)
-			iomapi_sim_persist(dev, dev->nr_completed);	/* a flush of its own */
-	} else if (cmd->bio->op == IOMAP_BIO_FLUSH) {
-		iomapi_sim_persist(dev, cmd->covers);
+	for (unsigned go = 0; go < 2; go++) {
+		if (!cmd->writes[go] || dev->removed)
+			continue;
+		if (cmd->hit.status)
+			iomapi_sim_fail(cmd->writes[go]);
+		else
+			complete_write(cmd, cmd->writes[go]);
 	}
-	cmd->write = NULL;
+	if (cmd->bio->op == IOMAP_BIO_FLUSH && !cmd->hit.status)
+		iomapi_sim_persist(dev, cmd->covers);
+	else if (cmd->hit.kind == IOMAPI_SIM_FLUSH_ERROR_DROPS && !dev->removed)
+		iomapi_sim_forget(dev, cmd->covers);
+	cmd->writes[0] = cmd->writes[1] = NULL;
 	cmd->bio->status = cmd->hit.status;
 	finish(cmd);
 }
@@ -314,6 +376,7 @@ static int reap(void *queue, struct iomap_bio **done, unsigned min, unsigned max
 	int64_t until = timeout_ns < 0 ? INT64_MAX : sim->now + timeout_ns;
 	unsigned n = 0;
 
+	q->refuses = false;
 	while (q->nr_done < min && !__atomic_exchange_n(&q->woken, 0, __ATOMIC_ACQ_REL)) {
 		if (!sim->nr_events || sim->events[0].time > until) {
 			if (timeout_ns > 0)

@@ -11,25 +11,33 @@
 
 #include "sim.h"
 
+#define SECOND INT64_C(1000000000)
 #define ALL (IOMAPI_SIM_READS | IOMAPI_SIM_WRITES | IOMAPI_SIM_FLUSHES)
 
+#define DATA (1 << IOMAP_BIO_READ | 1 << IOMAP_BIO_WRITE)
+
 const struct iomapi_sim_kind_info iomapi_sim_kinds[IOMAPI_SIM_NR_KINDS] = {
-	[IOMAPI_SIM_EIO_READ] = { "eio_read", IOMAPI_SIM_READS, -EIO, false },
-	[IOMAPI_SIM_EIO_READ_UNTIL_WRITTEN] = { "eio_read_until_written", IOMAPI_SIM_READS, 0,
-						false },
-	[IOMAPI_SIM_EIO_WRITE] = { "eio_write", IOMAPI_SIM_WRITES, -EIO, false },
+	[IOMAPI_SIM_EIO_READ] = { "eio_read", IOMAPI_SIM_READS, -EIO },
+	[IOMAPI_SIM_EIO_READ_UNTIL_WRITTEN] = { "eio_read_until_written", IOMAPI_SIM_READS, 0 },
+	[IOMAPI_SIM_EIO_WRITE] = { "eio_write", IOMAPI_SIM_WRITES, -EIO },
 	[IOMAPI_SIM_EIO_WRITE_PERSISTENT] = { "eio_write_persistent", IOMAPI_SIM_WRITES, -EIO,
-					      true },
-	[IOMAPI_SIM_LANDED] = { "landed", IOMAPI_SIM_WRITES, -EIO, false },
-	[IOMAPI_SIM_TORN] = { "torn", IOMAPI_SIM_WRITES, -EIO, false },
-	[IOMAPI_SIM_FLUSH_ERROR] = { "flush_error", IOMAPI_SIM_FLUSHES, -EIO, false },
-	[IOMAPI_SIM_FLUSH_ERROR_DROPS] = { "flush_error_drops", IOMAPI_SIM_FLUSHES, -EIO, false },
-	[IOMAPI_SIM_ENOSPC] = { "enospc", IOMAPI_SIM_WRITES, -ENOSPC, false },
-	[IOMAPI_SIM_BUSY] = { "busy", ALL, 0, false },
-	[IOMAPI_SIM_TIMEOUT] = { "timeout", ALL, 0, false },
-	[IOMAPI_SIM_REMOVED] = { "removed", ALL, -ENODEV, false },
-	[IOMAPI_SIM_READ_ONLY] = { "read_only", ALL, 0, false },
-	[IOMAPI_SIM_SLOW] = { "slow", ALL, 0, false },
+					      .stays = true },
+	[IOMAPI_SIM_LANDED] = { "landed", IOMAPI_SIM_WRITES, -EIO },
+	[IOMAPI_SIM_TORN] = { "torn", IOMAPI_SIM_WRITES, -EIO, .units = true },
+	[IOMAPI_SIM_FLUSH_ERROR] = { "flush_error", IOMAPI_SIM_FLUSHES, -EIO },
+	[IOMAPI_SIM_FLUSH_ERROR_DROPS] = { "flush_error_drops", IOMAPI_SIM_FLUSHES, -EIO },
+	[IOMAPI_SIM_ENOSPC] = { "enospc", IOMAPI_SIM_WRITES, -ENOSPC },
+	[IOMAPI_SIM_SHORT_READ] = { "short_read", IOMAPI_SIM_READS, 0, .units = true },
+	[IOMAPI_SIM_SHORT_WRITE] = { "short_write", 1 << IOMAP_BIO_WRITE, 0, .units = true },
+	[IOMAPI_SIM_ZERO_LENGTH] = { "zero_length", DATA, 0 },
+	[IOMAPI_SIM_BUSY] = { "busy", ALL, 0 },
+	[IOMAPI_SIM_PARTIAL_BATCH] = { "partial_batch", ALL, 0 },
+	[IOMAPI_SIM_TIMEOUT] = { "timeout", ALL, 0, .ns = 30 * SECOND },
+	[IOMAPI_SIM_LOST] = { "lost", ALL, -ETIMEDOUT, .ns = 30 * SECOND },
+	[IOMAPI_SIM_REORDERED] = { "reordered", ALL, 0, .ns = SECOND / 1000 },
+	[IOMAPI_SIM_SLOW] = { "slow", ALL, 0, .ns = SECOND / 10 },
+	[IOMAPI_SIM_REMOVED] = { "removed", ALL, -ENODEV },
+	[IOMAPI_SIM_READ_ONLY] = { "read_only", ALL, 0 },
 };
 
 enum iomapi_sim_kind iomapi_sim_kind_of(const char *name, size_t len)
@@ -49,11 +57,15 @@ static bool touches(const struct iomapi_sim_rule *r, const struct iomap_bio *bio
 	       (bio->addr <= r->last && r->first < bio->addr + bio->len);
 }
 
-static bool can_tear(const struct iomapi_sim_rule *r, const struct iomapi_sim_dev *dev,
-		     const struct iomap_bio *bio)
+/* So many units of it can be done without the others. */
+static bool can_be_short(const struct iomapi_sim_rule *r, const struct iomapi_sim_dev *dev,
+			 const struct iomap_bio *bio)
 {
-	return !iomapi_sim_is_atomic(dev, bio->addr, bio->len) &&
-	       bio->len / dev->profile.logical_block > r->units;
+	uint64_t nr = bio->len / dev->profile.logical_block;
+
+	if (bio->op == IOMAP_BIO_WRITE && iomapi_sim_is_atomic(dev, bio->addr, bio->len))
+		return false;
+	return nr > 1 && nr > r->units;
 }
 
 static bool means(const struct iomapi_sim_rule *r, const struct iomapi_sim_dev *dev,
@@ -63,7 +75,8 @@ static bool means(const struct iomapi_sim_rule *r, const struct iomapi_sim_dev *
 		return false;
 	if (r->dev && r->dev != dev)
 		return false;
-	return touches(r, bio) && (r->kind != IOMAPI_SIM_TORN || can_tear(r, dev, bio));
+	return touches(r, bio) &&
+	       (!iomapi_sim_kinds[r->kind].units || can_be_short(r, dev, bio));
 }
 
 /* The next command is the one, if the rule means it. */
@@ -74,6 +87,11 @@ static bool is_due(const struct iomapi_sim_rule *r)
 	if (r->spent)
 		return false;
 	return iomapi_sim_kinds[r->kind].stays ? is >= want : is == want;
+}
+
+static bool refuses(const struct iomapi_sim_rule *r)
+{
+	return r->kind == IOMAPI_SIM_BUSY || r->kind == IOMAPI_SIM_PARTIAL_BATCH;
 }
 
 /* The rule for this command; everything but a refused offer counts. */
@@ -88,7 +106,7 @@ static struct iomapi_sim_rule *look(struct iomapi_sim_dev *dev, const struct iom
 		bool met = means(r, dev, bio), due = met && is_due(r);
 
 		if (busy) {
-			if (due && r->kind == IOMAPI_SIM_BUSY)
+			if (due && refuses(r))
 				return r;
 			continue;
 		}
@@ -129,16 +147,25 @@ static int spoil(struct iomapi_sim_rule *r, const struct iomapi_sim_dev *dev,
 	return 0;
 }
 
-static uint32_t units_seen(const struct iomapi_sim_rule *r, const struct iomapi_sim_dev *dev,
-			   const struct iomap_bio *bio)
+/* Of a write that fails: see iomapi_sim_tear.  Of a command in two goes: in the first. */
+static uint32_t units_of(const struct iomapi_sim_rule *r, const struct iomapi_sim_dev *dev,
+			 const struct iomap_bio *bio)
 {
 	uint32_t nr = (uint32_t)(bio->len / dev->profile.logical_block);
 
-	if (r->kind == IOMAPI_SIM_LANDED)
+	switch (r->kind) {
+	case IOMAPI_SIM_LANDED:
 		return nr;
-	if (r->kind != IOMAPI_SIM_TORN)
-		return IOMAPI_SIM_CHOSEN;
-	return r->units ? r->units : 1 + iomap_sim_choose(dev->sim, "torn", nr - 1);
+	case IOMAPI_SIM_LOST:
+		return iomap_sim_choose(dev->sim, "lost", 2) ? nr : 0;
+	case IOMAPI_SIM_ZERO_LENGTH:
+		return 0;
+	case IOMAPI_SIM_TORN:
+	case IOMAPI_SIM_SHORT_READ:
+	case IOMAPI_SIM_SHORT_WRITE:
+		return r->units ? r->units : 1 + iomap_sim_choose(dev->sim, "short", nr - 1);
+	}
+	return IOMAPI_SIM_CHOSEN;
 }
 
 /* 0, or -ENOMEM: the command ends with it at once. */
@@ -150,6 +177,7 @@ static int fire(struct iomapi_sim_rule *r, struct iomapi_sim_dev *dev, const str
 	r->spent = !info->stays;
 	hit->kind = r->kind;
 	hit->status = info->status;
+	hit->units = units_of(r, dev, bio);
 	switch (r->kind) {
 	case IOMAPI_SIM_EIO_READ_UNTIL_WRITTEN:
 		return spoil(r, dev, bio);	/* counted when it is read */
@@ -168,9 +196,16 @@ static int fire(struct iomapi_sim_rule *r, struct iomapi_sim_dev *dev, const str
 	case IOMAPI_SIM_SLOW:
 		hit->before_ns = r->ns;
 		break;
+	case IOMAPI_SIM_LOST:
+	case IOMAPI_SIM_REORDERED:
+		hit->late_ns = r->ns;
+		break;
+	case IOMAPI_SIM_SHORT_READ:
+	case IOMAPI_SIM_SHORT_WRITE:
+	case IOMAPI_SIM_ZERO_LENGTH:
+		hit->in_two = true;
+		break;
 	}
-	if (info->ops == IOMAPI_SIM_WRITES)	/* and it fails */
-		hit->units = units_seen(r, dev, bio);
 	count(dev->sim, r->kind);
 	return 0;
 }
@@ -188,6 +223,7 @@ enum iomap_queued iomapi_sim_offer(struct iomapi_sim_dev *dev, struct iomap_bio 
 	if (r) {
 		r->spent = true;
 		count(dev->sim, r->kind);
+		hit->kind = r->kind;
 		return IOMAP_QUEUE_BUSY;
 	}
 	r = look(dev, bio, false);

@@ -138,15 +138,34 @@ static uint8_t fill_of(const struct iomapi_sim_dev *dev, const struct iomap_bio 
 	return dev->profile.discard == IOMAP_SIM_DISCARD_ONES ? IOMAPI_SIM_ONES : IOMAPI_SIM_NOISE;
 }
 
-struct iomapi_sim_write *iomapi_sim_accept(struct iomapi_sim_dev *dev, const struct iomap_bio *bio,
-					   uint64_t id, uint32_t queue, bool fails)
+/* Bytes of a command's memory from off on. */
+static void gather(const struct iomap_bio *bio, size_t off, uint8_t *mem, size_t len)
 {
-	uint32_t nr = (uint32_t)(bio->len / dev->profile.logical_block);
+	const struct iomap_bvec *seg = bio->segs;
+
+	for (; off && off >= seg->len; seg++)
+		off -= seg->len;
+	for (; len; seg++, off = 0) {
+		size_t n = seg->len - off < len ? seg->len - off : len;
+
+		memcpy(mem, (const uint8_t *)seg->mem + off, n);
+		mem += n;
+		len -= n;
+	}
+}
+
+struct iomapi_sim_write *iomapi_sim_accept(struct iomapi_sim_dev *dev,
+					   const struct iomapi_sim_cmd *cmd, uint32_t first,
+					   uint32_t nr)
+{
+	const struct iomap_bio *bio = cmd->bio;
+	size_t block = dev->profile.logical_block;
 	uint8_t fill = fill_of(dev, bio);
 	size_t size = offsetof(struct iomapi_sim_write, versions) +
 		      nr * sizeof(struct iomapi_sim_version);
-	size_t bytes = fill == IOMAPI_SIM_DATA ? bio->len : 0;
-	uint64_t unit = bio->addr / dev->profile.logical_block;
+	size_t bytes = fill == IOMAPI_SIM_DATA ? nr * block : 0;
+	uint64_t unit = bio->addr / block + first;
+	bool fails = cmd->hit.status;
 	struct iomapi_sim_write *write;
 
 	write = iomapi_sim_alloc(size + bytes + (fails ? nr : 0));
@@ -157,17 +176,15 @@ struct iomapi_sim_write *iomapi_sim_accept(struct iomapi_sim_dev *dev, const str
 		return NULL;
 	}
 	memset(write, 0, size);
-	write->id = id;
+	write->id = cmd->id;
 	write->unit = unit;
 	write->nr_units = write->nr_left = nr;
-	write->queue = queue;
+	write->queue = cmd->queue->index % dev->profile.nr_queues;
 	write->fill = fill;
 	if (fill == IOMAPI_SIM_DATA) {
-		uint8_t *at = write->data = (uint8_t *)write + size;
-
-		for (uint32_t i = 0; i < bio->nr_segs; at += bio->segs[i].len, i++)
-			memcpy(at, bio->segs[i].mem, bio->segs[i].len);
-		write->hash = XXH64(write->data, bio->len, 0);
+		write->data = (uint8_t *)write + size;
+		gather(bio, first * block, write->data, bytes);
+		write->hash = XXH64(write->data, bytes, 0);
 	}
 	if (fails) {
 		write->hidden = (uint8_t *)write + size + bytes;
@@ -177,6 +194,14 @@ struct iomapi_sim_write *iomapi_sim_accept(struct iomapi_sim_dev *dev, const str
 		write->versions[i].write = write;
 	iomap_list_add_tail(&dev->accepted, &write->node);
 	return write;
+}
+
+void iomapi_sim_reject(struct iomapi_sim_write *write)
+{
+	if (!write)
+		return;
+	iomap_list_del(&write->node);
+	iomapi_sim_free(write);
 }
 
 static uint64_t unit_of(const struct iomapi_sim_version *v)

@@ -217,15 +217,14 @@ static bool is_inside(const struct parser *p, const struct iomapi_sim_rule *r)
 /* Whether its terms go together; and what it means without those that it has not. */
 static int complete(struct parser *p, struct iomapi_sim_rule *r)
 {
+	const struct iomapi_sim_kind_info *info = &iomapi_sim_kinds[r->kind];
 	const struct place *t = p->terms;
-	uint32_t can;
 
 	if (!t[KIND].at)
 		return mistake(p, &p->now, "expected kind=");
-	can = iomapi_sim_kinds[r->kind].ops;
-	if (t[OPERATION].at && !(r->ops & can))
+	if (t[OPERATION].at && !(r->ops & info->ops))
 		return mistake(p, &t[OPERATION], "expected an operation that this kind happens to");
-	r->ops = t[OPERATION].at ? r->ops : can;
+	r->ops = t[OPERATION].at ? r->ops : info->ops;
 	if (t[ADDR].at) {
 		r->ops &= ~(uint32_t)IOMAPI_SIM_FLUSHES;
 		if (!r->ops)
@@ -240,12 +239,14 @@ static int complete(struct parser *p, struct iomapi_sim_rule *r)
 			       "expected op= or nth=, not both");
 	if (!t[OP].at && !t[NTH].at)
 		r->nth = 1;
-	if (t[UNITS].at && r->kind != IOMAPI_SIM_TORN)
-		return mistake(p, &t[UNITS], "expected units= with kind=torn only");
-	if (t[NS].at && r->kind != IOMAPI_SIM_SLOW && r->kind != IOMAPI_SIM_TIMEOUT)
-		return mistake(p, &t[NS], "expected ns= with kind=slow or kind=timeout only");
+	if (t[UNITS].at && !info->units)
+		return mistake(p, &t[UNITS],
+			       "expected units= only with torn, short_read and short_write");
+	if (t[NS].at && !info->ns)
+		return mistake(p, &t[NS],
+			       "expected ns= only with slow, timeout, lost and reordered");
 	if (!r->ns)
-		r->ns = r->kind == IOMAPI_SIM_TIMEOUT ? 30000000000 : 100000000;
+		r->ns = info->ns;
 	return 0;
 }
 

@@ -78,8 +78,10 @@ static uint64_t data_hash(const struct iomapi_sim_cmd *cmd)
 {
 	XXH64_state_t state;
 
-	if (cmd->write)
-		return cmd->write->hash;
+	if (cmd->writes[0] && cmd->writes[1])
+		return cmd->writes[0]->hash ^ cmd->writes[1]->hash * 3;
+	if (cmd->writes[0] || cmd->writes[1])
+		return cmd->writes[!cmd->writes[0]]->hash;
 	if (cmd->bio->op != IOMAP_BIO_READ || cmd->bio->status)
 		return 0;
 	XXH64_reset(&state, 0);
@@ -99,7 +101,7 @@ static void hash_event(struct iomap_sim *sim, enum iomapi_sim_what what,
 		words[4] = (uint64_t)cmd->bio->op << 32 | cmd->bio->flags;
 		words[5] = cmd->bio->addr;
 		words[6] = cmd->bio->len;
-		if (what == IOMAPI_SIM_PASS_ACCEPT ? cmd->write != NULL
+		if (what == IOMAPI_SIM_PASS_ACCEPT ? cmd->bio->op == IOMAP_BIO_WRITE
 						   : what == IOMAPI_SIM_PASS_REAP)
 			words[7] = data_hash(cmd);
 	}

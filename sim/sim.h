@@ -52,6 +52,7 @@ void iomapi_sim_noise(uint8_t *mem, size_t len, uint64_t seed, uint64_t stream, 
 /* ---- image.c ---- */
 
 struct iomapi_sim_dev;
+struct iomapi_sim_cmd;
 struct iomapi_sim_write;
 
 /* It failed, or a flush that dropped it did: no flush covers it. */
@@ -83,9 +84,12 @@ struct iomapi_sim_chunk {
 };
 int iomapi_sim_image_new(struct iomapi_sim_dev *dev);
 void iomapi_sim_image_delete(struct iomapi_sim_dev *dev);
-/* In flight from here on; NULL: no memory. */
-struct iomapi_sim_write *iomapi_sim_accept(struct iomapi_sim_dev *dev, const struct iomap_bio *bio,
-					   uint64_t id, uint32_t queue, bool fails);
+/* That many units of a command, from first: in flight from here on; NULL: no memory. */
+struct iomapi_sim_write *iomapi_sim_accept(struct iomapi_sim_dev *dev,
+					   const struct iomapi_sim_cmd *cmd, uint32_t first,
+					   uint32_t nr);
+/* It never was. */
+void iomapi_sim_reject(struct iomapi_sim_write *write);
 /* Of one that fails, before it takes effect: reads see its first units, or chosen ones. */
 #define IOMAPI_SIM_CHOSEN	UINT32_MAX
 void iomapi_sim_tear(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write, uint32_t units);
@@ -111,6 +115,8 @@ enum iomapi_sim_kind {
 	IOMAPI_SIM_EIO_WRITE, IOMAPI_SIM_EIO_WRITE_PERSISTENT, IOMAPI_SIM_LANDED, IOMAPI_SIM_TORN,
 	IOMAPI_SIM_FLUSH_ERROR, IOMAPI_SIM_FLUSH_ERROR_DROPS, IOMAPI_SIM_ENOSPC, IOMAPI_SIM_BUSY,
 	IOMAPI_SIM_TIMEOUT, IOMAPI_SIM_REMOVED, IOMAPI_SIM_READ_ONLY, IOMAPI_SIM_SLOW,
+	IOMAPI_SIM_SHORT_READ, IOMAPI_SIM_SHORT_WRITE, IOMAPI_SIM_ZERO_LENGTH,
+	IOMAPI_SIM_PARTIAL_BATCH, IOMAPI_SIM_LOST, IOMAPI_SIM_REORDERED,
 	IOMAPI_SIM_NR_KINDS,
 };
 enum {				/* sets of operations */
@@ -126,8 +132,8 @@ struct iomapi_sim_rule {
 	const struct iomapi_sim_dev *dev;	/* NULL: any */
 	uint64_t op, nth;		/* 0: not given; at most one is */
 	uint64_t first, last;		/* bytes */
-	uint32_t units;			/* TORN; 0: chosen */
-	int64_t ns;			/* SLOW, TIMEOUT */
+	uint32_t units;			/* 0: chosen */
+	int64_t ns;
 	uint64_t offered, met;		/* since it was armed: commands, and those that it means */
 	uint64_t *bad;			/* a bit for each unit that cannot be read */
 	const struct iomapi_sim_dev *bad_dev;
@@ -138,13 +144,17 @@ struct iomapi_sim_hit {
 	uint8_t kind;
 	int status;
 	uint32_t units;			/* of a write that fails: see iomapi_sim_tear */
+	bool in_two;			/* the first units take effect, the others later */
 	int64_t before_ns, after_ns;	/* later, before it takes effect and behind that */
+	int64_t late_ns;		/* completes later, and nothing behind it waits for that */
 };
 struct iomapi_sim_kind_info {
 	const char *name;
 	uint32_t ops;
 	int status;
+	int64_t ns;			/* without ns=; 0: it takes none */
 	bool stays;			/* from the first time on */
+	bool units;			/* takes units= */
 };
 extern const struct iomapi_sim_kind_info iomapi_sim_kinds[IOMAPI_SIM_NR_KINDS];
 enum iomapi_sim_kind iomapi_sim_kind_of(const char *name, size_t len);	/* NO_FAULT: none */
@@ -159,10 +169,10 @@ void iomapi_sim_disarm(struct iomap_sim *sim);
 
 /* ---- device.c ---- */
 
-struct iomapi_sim_cmd;
 struct iomapi_sim_queue {
 	struct iomap_sim *sim;
 	uint32_t index, in_flight;
+	bool refuses;				/* the rest of this batch */
 	struct iomap_list done;			/* commands completed, not reaped */
 	uint32_t nr_done;
 	iomap_word woken;
@@ -172,7 +182,8 @@ struct iomapi_sim_cmd {
 	struct iomap_bio *bio;
 	struct iomapi_sim_dev *dev;
 	struct iomapi_sim_queue *queue;
-	struct iomapi_sim_write *write;
+	struct iomapi_sim_write *writes[2];	/* of the first and the second go, or NULL */
+	bool go;			/* the second is to come */
 	uint64_t id, covers;
 	int64_t completes;
 	struct iomapi_sim_hit hit;

@@ -96,7 +96,7 @@ IOMAP_API int iomap_sim_power_on(struct iomap_sim *sim);
  *	nth=N		the Nth command that the rule means; without both, the first
  *	addr=A..B	only what touches these bytes, B included; addr=A is one byte
  *	dev=NAME	only that device
- *	units=N ns=N	see the kinds; ns at most 10^15
+ *	units=N ns=N	see the kinds; logical blocks; ns at most 10^15
  *
  * A rule fires once, but those marked + each time from then on.  Of several for one command the
  * first one fires, and one with nth waits for its next.  A rule that is never met does nothing:
@@ -112,9 +112,19 @@ IOMAP_API int iomap_sim_power_on(struct iomap_sim *sim);
  *	flush_error		-EIO; a later flush covers the same
  *	flush_error_drops	-EIO; reads still see what it should have covered, but no later
  *				flush covers that until it is written again
+ *	short_read short_write	its first units, some or as many as units= says, take effect when
+ *				they would, the others when it completes: commands may come in
+ *				between; no writes that cannot tear
+ *	zero_length		takes effect only when it completes
  *	busy			the queue takes it only when it is offered again
+ *	partial_batch		so, and with it all that is offered in the same batch
  *	timeout			completes ns= later than usual (30 s); its effect then or before
- *	slow			takes effect, and completes, ns= later than usual (100 ms)
+ *	lost			-ETIMEDOUT, ns= later than usual (30 s); a write has then taken
+ *				effect or not, and failed as eio_write
+ *	reordered		heard of ns= later than usual (1 ms), after those behind it; its
+ *				effect is in its turn, on an ordered device too
+ *	slow			takes effect, and completes, ns= later than usual (100 ms); on an
+ *				ordered device so does what is behind it
  *	removed			-ENODEV for this and all after it, and all on their way; the device
  *				is back after power-on
  *	read_only		-EROFS for writes from then on, this one too

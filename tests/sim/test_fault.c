@@ -4,51 +4,9 @@
  *
  * Where a fault leaves something open, each way is seen with some seed, and no other with any.
  */
-#include "sim/world.h"
+#include "sim/fault.h"
 
 #define SEEDS 100u
-
-struct seen { unsigned old, new; };
-
-static void see(struct seen *seen, char letter, char old, char new)
-{
-	ck_assert_msg(letter == old || letter == new, "'%c' was not there", letter);
-	seen->old += letter == old;
-	seen->new += letter == new;
-}
-
-#define ck_assert_both(seen) do { \
-	ck_assert_uint_gt((seen).old, 0); \
-	ck_assert_uint_gt((seen).new, 0); \
-} while (0)
-
-static void arm(struct world *w, const char *script)
-{
-	ck_assert_msg(!iomap_sim_fault(w->sim, script), "%s", iomap_sim_fault_error(w->sim));
-	ck_assert_str_eq(iomap_sim_fault_error(w->sim), "");
-}
-
-static void check_counter(struct world *w, const char *kind, uint64_t armed, uint64_t fired)
-{
-	struct iomap_sim_counter counter;
-
-	ck_assert_int_eq(iomap_sim_fault_counters(w->sim, kind, &counter), 0);
-	ck_assert_uint_eq(counter.armed, armed);
-	ck_assert_uint_eq(counter.fired, fired);
-}
-
-static int read_page(struct world *w, unsigned page)
-{
-	return t_io(w->bdev, IOMAP_BIO_READ, (uint64_t)page * PAGE, t_buffer(PAGE, 0), PAGE, 0);
-}
-
-/* Pages 0..nr-1 hold 'a', durable. */
-static void start(struct world *w, const char *preset, uint64_t seed, unsigned nr)
-{
-	world_new(w, preset, seed);
-	ck_assert_int_eq(world_write(w, 0, nr, 'a', IOMAP_BIO_FUA), 0);
-	ck_assert_int_eq(world_flush(w), 0);
-}
 
 CASE(a_read_fails_once, "", "-EIO for the second read of a page, and only for that one")
 {

@@ -30,8 +30,11 @@ CASE(mistakes_are_told, "", "Line, column and what was expected; nothing is arme
 		{ "at flush addr=0 kind=slow", "line 1, column 10: expected no addr=" },
 		{ "at dev=tape kind=slow", "line 1, column 8: expected a device" },
 		{ "at flush kind=eio_read", "line 1, column 4: expected an operation" },
-		{ "at kind=eio_write units=3", "line 1, column 19: expected units= with" },
-		{ "at kind=eio_write ns=3", "line 1, column 19: expected ns= with" },
+		{ "at kind=eio_write units=3", "line 1, column 19: expected units= only" },
+		{ "at kind=zero_length units=3", "line 1, column 21: expected units= only" },
+		{ "at kind=short_write discard", "line 1, column 21: expected an operation that" },
+		{ "at kind=partial_batch ns=3", "line 1, column 23: expected ns= only" },
+		{ "at kind=eio_write ns=3", "line 1, column 19: expected ns= only" },
 		{ "at kind=slow ns=1000000000000001", "line 1, column 17: expected nanoseconds" },
 	};
 	struct iomap_sim_counter counter;
