@@ -4,14 +4,16 @@
  *
  *	bench_sim [--preset NAME] [--ops N] [--repeat K] [--json]
  *
- * Raw: 4 KiB writes and reads in turn at random pages, a full queue of them, a flush each 1024.
- * Buffered: pages written through the cache, and written back by a sync each 1024.  Process CPU,
- * the median of K runs.
+ * Raw: 4 KiB writes and reads in turn at random pages of 16 MiB, a full queue of them, a flush each
+ * 1024.  Buffered: pages written through the cache, and written back by a sync each 1024.  Process
+ * CPU, the median of K runs.  Memory: what the heap grows by with each write in flight, and with
+ * each logical block of a large one, their content not counted.
  *
  * Threads: one.
  */
 #include <getopt.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +23,10 @@
 #include <iomap/sim.h>
 
 #define PAGE		4096u
-#define NR_PAGES	16384u
+#define NR_PAGES	4096u
 #define DEPTH		64u
 #define PER_FLUSH	1024u
+#define LARGE		(1u << 20)
 #define MAX_REPEAT	99u
 
 struct options {
@@ -41,6 +44,7 @@ struct bench {
 	struct iomap_volume *volume;
 	struct iomap_inode inode;
 	struct iomap_file file;
+	const char *preset;
 	uint64_t random;
 };
 
@@ -69,6 +73,7 @@ static int start(struct bench *b, const char *preset)
 	struct iomap_env_opts env = { .struct_size = sizeof(env) };
 	int rc = iomap_sim_new(&opts, &b->sim);
 
+	b->preset = preset;
 	if (rc)
 		return rc;
 	iomap_sim_env_opts(b->sim, &env);
@@ -136,6 +141,39 @@ static int raw(struct bench *b, uint64_t ops)
 			return -1;
 	}
 	return iomap_ioq_drain(b->ioq, IOMAP_FOREVER);
+}
+
+/* ---- memory ---- */
+
+static size_t heap(void)
+{
+	struct mallinfo2 m = mallinfo2();
+
+	return m.uordblks + m.hblkhd;
+}
+
+/* What the simulation needs for nr writes in flight, each of so many logical blocks: bytes a block,
+ * without its content; negative: it failed. */
+static double in_flight(struct bench *b, unsigned nr, unsigned blocks)
+{
+	static struct slot slots[DEPTH];
+	static char mem[LARGE];
+	uint32_t block = iomap_sim_preset(b->preset)->logical_block;
+	size_t before = 0;
+	double bytes;
+
+	for (unsigned i = 0; i <= nr; i++) {
+		struct slot *s = &slots[i];
+
+		if (i == 1)	/* what the first one needs is there for all */
+			before = heap();
+		iomap_bio_init(&s->bio, b->bdev, IOMAP_BIO_WRITE, i * block, &s->seg, 1);
+		iomap_bio_add(&s->bio, mem, i ? block * blocks : block, NULL);
+		s->bio.end_io = slot_end;
+		iomap_bio_submit(&s->bio);
+	}
+	bytes = (double)(heap() - before) / (nr * blocks) - block;
+	return iomap_ioq_drain(b->ioq, IOMAP_FOREVER) ? -1 : bytes;
 }
 
 /* ---- buffered: the file lies on the device as it is ---- */
@@ -291,6 +329,18 @@ static double median(const struct options *o, bool through_cache)
 	return rates[o->repeat / 2];
 }
 
+static double memory(const struct options *o, bool together)
+{
+	struct bench b = { .random = 1 };
+	int rc = start(&b, o->preset);
+	uint32_t block = iomap_sim_preset(o->preset)->logical_block;
+	double bytes = rc ? -1 : in_flight(&b, together ? 1 : 31, together ? LARGE / block : 1);
+
+	if (!rc)
+		stop(&b);
+	return bytes;
+}
+
 static bool parse(int argc, char **argv, struct options *o)
 {
 	static const struct option table[] = {
@@ -321,22 +371,26 @@ static bool parse(int argc, char **argv, struct options *o)
 int main(int argc, char **argv)
 {
 	struct options o = { .preset = "consumer", .ops = 1000000, .repeat = 7 };
-	double raw_rate, buffered_rate;
+	double raw_rate, buffered_rate, alone, together;
 
 	if (!parse(argc, argv, &o)) {
 		fputs("usage: bench_sim [--preset NAME] [--ops N] [--repeat K] [--json]\n", stderr);
 		return 2;
 	}
+	alone = memory(&o, false);	/* while the heap has no free pieces */
+	together = memory(&o, true);
 	raw_rate = median(&o, false);
 	buffered_rate = median(&o, true);
-	if (raw_rate < 0 || buffered_rate < 0) {
+	if (raw_rate < 0 || buffered_rate < 0 || alone < 0 || together < 0) {
 		fputs("bench_sim: an operation failed\n", stderr);
 		return 1;
 	}
 	printf(o.json ? "{\"bench\":\"sim\",\"preset\":\"%s\",\"ops\":%" PRIu64 ",\"repeat\":%u,"
-			"\"raw_per_s\":%.0f,\"buffered_per_s\":%.0f}\n"
+			"\"raw_per_s\":%.0f,\"buffered_per_s\":%.0f,\"bytes_per_write\":%.0f,"
+			"\"bytes_per_unit\":%.0f}\n"
 		      : "%s: %" PRIu64 " operations, median of %u: %.0f raw and %.0f buffered in a"
-			" second of CPU\n",
-	       o.preset, o.ops, o.repeat, raw_rate, buffered_rate);
+			" second of CPU; %.0f bytes of memory a write in flight, %.0f a block of a"
+			" large one, besides the content\n",
+	       o.preset, o.ops, o.repeat, raw_rate, buffered_rate, alone, together);
 	return 0;
 }

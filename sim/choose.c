@@ -28,6 +28,11 @@ uint64_t iomapi_sim_mix(uint64_t seed, uint64_t stream, uint64_t entity, uint64_
 	return scramble((x ^ counter) + 0x9e3779b97f4a7c15u);
 }
 
+uint64_t iomapi_sim_fold(uint64_t hash, uint64_t value)
+{
+	return scramble((hash ^ value) + 0x9e3779b97f4a7c15u);
+}
+
 /* The same bytes on every machine: words go in little-endian. */
 static void put_word(uint8_t *mem, uint64_t word)
 {

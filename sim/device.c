@@ -20,6 +20,7 @@
 
 #define LATENCY_NS	1000
 #define LATENCIES	16u
+#define BUCKET		4096u
 
 static struct iomapi_sim_cmd *cmd_of(struct iomap_list *node)
 {
@@ -103,6 +104,45 @@ static int dev_attach(void *dev, void *queue)
 	return 0;
 }
 
+/* ---- a command's memory ---- */
+
+struct iomapi_sim_cursor iomapi_sim_cursor(const struct iomap_bio *bio, size_t off)
+{
+	return (struct iomapi_sim_cursor){ bio->segs, off };
+}
+
+/* On to the segment it is in; how much of that is left. */
+static size_t room(struct iomapi_sim_cursor *c)
+{
+	for (; c->off >= c->seg->len; c->seg++)
+		c->off -= c->seg->len;
+	return c->seg->len - c->off;
+}
+
+void iomapi_sim_gather(struct iomapi_sim_cursor *from, uint8_t *mem, size_t len)
+{
+	while (len) {
+		size_t left = room(from), n = left < len ? left : len;
+
+		memcpy(mem, (const uint8_t *)from->seg->mem + from->off, n);
+		from->off += n;
+		mem += n;
+		len -= n;
+	}
+}
+
+static void spread(struct iomapi_sim_cursor *to, const uint8_t *mem, size_t len)
+{
+	while (len) {
+		size_t left = room(to), n = left < len ? left : len;
+
+		memcpy((uint8_t *)to->seg->mem + to->off, mem, n);
+		to->off += n;
+		mem += n;
+		len -= n;
+	}
+}
+
 /* ---- accepted ---- */
 
 static bool writes(const struct iomap_bio *bio)
@@ -121,8 +161,27 @@ static uint32_t line_of(const struct iomapi_sim_cmd *cmd)
 	return cmd->queue->index % cmd->dev->profile.nr_queues;
 }
 
+/* Add to the buckets of a range of the device; false: something else may be there. */
+static bool mark(struct iomapi_sim_dev *dev, const struct iomap_bio *bio, int n)
+{
+	uint64_t bucket = bio->addr / BUCKET, last = (bio->addr + bio->len - 1) / BUCKET;
+	bool alone = true;
+
+	if (last - bucket >= IOMAPI_SIM_BUCKETS)
+		last = bucket + IOMAPI_SIM_BUCKETS - 1;		/* all of them */
+	for (; bio->len && bucket <= last; bucket++) {
+		uint32_t *busy = &dev->busy[bucket % IOMAPI_SIM_BUCKETS];
+
+		alone &= !*busy;
+		*busy += (uint32_t)n;
+	}
+	return alone;
+}
+
 static void count_hazards(struct iomapi_sim_dev *dev, const struct iomap_bio *bio)
 {
+	if (mark(dev, bio, 1))
+		return;
 	for (struct iomap_list *l = dev->in_flight.next; l != &dev->in_flight; l = l->next) {
 		const struct iomap_bio *other = cmd_of(l)->bio;
 
@@ -173,7 +232,7 @@ static int accept_writes(struct iomapi_sim_cmd *cmd)
 			continue;
 		cmd->writes[go] = iomapi_sim_accept(cmd->dev, cmd, first, nr);
 		if (!cmd->writes[go]) {
-			iomapi_sim_reject(cmd->writes[0]);
+			iomapi_sim_reject(cmd->dev, cmd->writes[0]);
 			return -ENOMEM;
 		}
 	}
@@ -195,8 +254,7 @@ static int start(struct iomapi_sim_queue *q, struct iomapi_sim_dev *dev, struct 
 	if (rc)
 		return rc;
 	n = iomap_sim_choose(sim, "latency", LATENCIES * LATENCIES);
-	if (bio->op != IOMAP_BIO_FLUSH)
-		count_hazards(dev, bio);
+	count_hazards(dev, bio);
 	iomap_list_add_tail(&dev->in_flight, &cmd->node);
 	q->in_flight++;
 	sim->nr_unreaped++;
@@ -246,36 +304,21 @@ static int commit(void *queue)
 /* ---- linearised, completed ---- */
 
 /* Units of a command, from first on, to where its segments want them. */
-static void read_data(struct iomapi_sim_dev *dev, const struct iomap_bio *bio, uint32_t first,
-		      uint32_t nr)
+static void read_data(struct iomapi_sim_cmd *cmd, uint32_t first, uint32_t nr)
 {
-	uint32_t block = dev->profile.logical_block;
-	uint64_t unit = bio->addr / block + first;
-	size_t off = (size_t)first * block;	/* into the segment */
-	const struct iomap_bvec *seg = bio->segs;
+	size_t block = cmd->dev->profile.logical_block;
+	uint64_t unit = cmd->bio->addr / block + first;
+	struct iomapi_sim_cursor at = iomapi_sim_cursor(cmd->bio, first * block);
 	uint8_t bounce[IOMAPI_SIM_MAX_BLOCK];
 
 	for (; nr; nr--, unit++) {
-		size_t have = 0;		/* of the unit in bounce, spread already */
+		uint8_t *mem = room(&at) < block ? bounce : (uint8_t *)at.seg->mem + at.off;
 
-		for (; off >= seg->len; seg++)
-			off -= seg->len;
-		if (seg->len - off >= block) {
-			iomapi_sim_read_unit(dev, unit, (uint8_t *)seg->mem + off);
-			off += block;
-			continue;
-		}
-		iomapi_sim_read_unit(dev, unit, bounce);
-		while (have < block) {		/* a segment ends inside it */
-			size_t n = block - have;
-
-			for (; off >= seg->len; seg++)
-				off -= seg->len;
-			n = n < seg->len - off ? n : seg->len - off;
-			memcpy((uint8_t *)seg->mem + off, bounce + have, n);
-			have += n;
-			off += n;
-		}
+		cmd->hash = iomapi_sim_fold(cmd->hash, iomapi_sim_read_unit(cmd->dev, unit, mem));
+		if (mem == bounce)
+			spread(&at, bounce, block);
+		else
+			at.off += block;
 	}
 }
 
@@ -295,7 +338,7 @@ static void take_effect(struct iomapi_sim_cmd *cmd, uint32_t first, uint32_t nr)
 		if (!hit->status)
 			hit->status = iomapi_sim_check_read(dev, cmd->bio);
 		if (!hit->status)
-			read_data(dev, cmd->bio, first, nr);
+			read_data(cmd, first, nr);
 	}
 }
 
@@ -319,6 +362,7 @@ void iomapi_sim_cmd_linearise(struct iomapi_sim_cmd *cmd)
 
 static void finish(struct iomapi_sim_cmd *cmd)
 {
+	mark(cmd->dev, cmd->bio, -1);
 	iomap_list_del(&cmd->node);
 	iomap_list_add_tail(&cmd->queue->done, &cmd->node);
 	cmd->queue->nr_done++;

@@ -13,31 +13,32 @@
 
 #define SECOND INT64_C(1000000000)
 #define ALL (IOMAPI_SIM_READS | IOMAPI_SIM_WRITES | IOMAPI_SIM_FLUSHES)
-
 #define DATA (1 << IOMAP_BIO_READ | 1 << IOMAP_BIO_WRITE)
 
+#define KIND(kind, text, can, error, ...) \
+	[IOMAPI_SIM_##kind] = { .name = text, .ops = can, .status = error, __VA_ARGS__ }
+
 const struct iomapi_sim_kind_info iomapi_sim_kinds[IOMAPI_SIM_NR_KINDS] = {
-	[IOMAPI_SIM_EIO_READ] = { "eio_read", IOMAPI_SIM_READS, -EIO },
-	[IOMAPI_SIM_EIO_READ_UNTIL_WRITTEN] = { "eio_read_until_written", IOMAPI_SIM_READS, 0 },
-	[IOMAPI_SIM_EIO_WRITE] = { "eio_write", IOMAPI_SIM_WRITES, -EIO },
-	[IOMAPI_SIM_EIO_WRITE_PERSISTENT] = { "eio_write_persistent", IOMAPI_SIM_WRITES, -EIO,
-					      .stays = true },
-	[IOMAPI_SIM_LANDED] = { "landed", IOMAPI_SIM_WRITES, -EIO },
-	[IOMAPI_SIM_TORN] = { "torn", IOMAPI_SIM_WRITES, -EIO, .units = true },
-	[IOMAPI_SIM_FLUSH_ERROR] = { "flush_error", IOMAPI_SIM_FLUSHES, -EIO },
-	[IOMAPI_SIM_FLUSH_ERROR_DROPS] = { "flush_error_drops", IOMAPI_SIM_FLUSHES, -EIO },
-	[IOMAPI_SIM_ENOSPC] = { "enospc", IOMAPI_SIM_WRITES, -ENOSPC },
-	[IOMAPI_SIM_SHORT_READ] = { "short_read", IOMAPI_SIM_READS, 0, .units = true },
-	[IOMAPI_SIM_SHORT_WRITE] = { "short_write", 1 << IOMAP_BIO_WRITE, 0, .units = true },
-	[IOMAPI_SIM_ZERO_LENGTH] = { "zero_length", DATA, 0 },
-	[IOMAPI_SIM_BUSY] = { "busy", ALL, 0 },
-	[IOMAPI_SIM_PARTIAL_BATCH] = { "partial_batch", ALL, 0 },
-	[IOMAPI_SIM_TIMEOUT] = { "timeout", ALL, 0, .ns = 30 * SECOND },
-	[IOMAPI_SIM_LOST] = { "lost", ALL, -ETIMEDOUT, .ns = 30 * SECOND },
-	[IOMAPI_SIM_REORDERED] = { "reordered", ALL, 0, .ns = SECOND / 1000 },
-	[IOMAPI_SIM_SLOW] = { "slow", ALL, 0, .ns = SECOND / 10 },
-	[IOMAPI_SIM_REMOVED] = { "removed", ALL, -ENODEV },
-	[IOMAPI_SIM_READ_ONLY] = { "read_only", ALL, 0 },
+	KIND(EIO_READ, "eio_read", IOMAPI_SIM_READS, -EIO),
+	KIND(EIO_READ_UNTIL_WRITTEN, "eio_read_until_written", IOMAPI_SIM_READS, 0),
+	KIND(EIO_WRITE, "eio_write", IOMAPI_SIM_WRITES, -EIO),
+	KIND(EIO_WRITE_PERSISTENT, "eio_write_persistent", IOMAPI_SIM_WRITES, -EIO, .stays = true),
+	KIND(LANDED, "landed", IOMAPI_SIM_WRITES, -EIO),
+	KIND(TORN, "torn", IOMAPI_SIM_WRITES, -EIO, .units = true),
+	KIND(FLUSH_ERROR, "flush_error", IOMAPI_SIM_FLUSHES, -EIO),
+	KIND(FLUSH_ERROR_DROPS, "flush_error_drops", IOMAPI_SIM_FLUSHES, -EIO),
+	KIND(ENOSPC, "enospc", IOMAPI_SIM_WRITES, -ENOSPC),
+	KIND(SHORT_READ, "short_read", IOMAPI_SIM_READS, 0, .units = true),
+	KIND(SHORT_WRITE, "short_write", 1 << IOMAP_BIO_WRITE, 0, .units = true),
+	KIND(ZERO_LENGTH, "zero_length", DATA, 0),
+	KIND(BUSY, "busy", ALL, 0),
+	KIND(PARTIAL_BATCH, "partial_batch", ALL, 0),
+	KIND(TIMEOUT, "timeout", ALL, 0, .ns = 30 * SECOND),
+	KIND(LOST, "lost", ALL, -ETIMEDOUT, .ns = 30 * SECOND),
+	KIND(REORDERED, "reordered", ALL, 0, .ns = SECOND / 1000),
+	KIND(SLOW, "slow", ALL, 0, .ns = SECOND / 10),
+	KIND(REMOVED, "removed", ALL, -ENODEV),
+	KIND(READ_ONLY, "read_only", ALL, 0),
 };
 
 enum iomapi_sim_kind iomapi_sim_kind_of(const char *name, size_t len)

@@ -3,7 +3,7 @@
  * image.c - what a device holds: durable bytes, and above them what has been written since.
  *
  *	chunk			512 units that are looked up together, made at the first write
- *	 bytes[]		durable content; a unit that never was reads as noise of its own
+ *	 durable[unit]		content; of a unit that was never written noise of its own
  *	 top[unit] -> version -> version -> ..	newest first, each of a linearised write
  *	dev->accepted		writes that have had no effect yet
  *	dev->writes		writes with a version that counts, as they were linearised
@@ -19,18 +19,19 @@
  * power-fail atomic unit is one group, else each unit is.  With an order the survivors are a
  * prefix, of the device or of each queue.  Applied oldest first, a unit ends with any of its
  * versions, or with the durable one.
+ *
+ * Content is copied once, when a write is accepted, and hashed then.  From there on it moves: from
+ * a version to what is durable, or back to the device's spare units.
  */
 #include <errno.h>
 #include <string.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "sim.h"
 
+/* Keys of content without bytes: noise of that stream and, from bit 40 on, of that write; or: */
 enum { STREAM_NEVER_WRITTEN = 1, STREAM_DISCARDED, STREAM_SHORN, STREAM_DAMAGED };
-
-/* ---- lists and chunks ---- */
+#define KEY_ZEROS	UINT64_MAX
+#define KEY_ONES	(UINT64_MAX - 1)
 
 static struct iomapi_sim_write *write_of(struct iomap_list *node)
 {
@@ -51,12 +52,85 @@ int iomapi_sim_image_new(struct iomapi_sim_dev *dev)
 	return dev->chunks ? 0 : -ENOMEM;
 }
 
-static void free_all(struct iomap_list *writes)
+/* ---- content ---- */
+
+static uint8_t *unit_new(struct iomapi_sim_dev *dev)
+{
+	uint8_t *unit = dev->spare_units;
+
+	if (!unit)
+		return iomapi_sim_alloc(dev->profile.logical_block);
+	memcpy(&dev->spare_units, unit, sizeof(void *));
+	return unit;
+}
+
+static void unit_free(struct iomapi_sim_dev *dev, uint8_t *unit)
+{
+	if (!unit)
+		return;
+	iomapi_sim_poison(unit, dev->profile.logical_block);
+	memcpy(unit, &dev->spare_units, sizeof(void *));
+	dev->spare_units = unit;
+}
+
+static void move(struct iomapi_sim_dev *dev, struct iomapi_sim_content *to,
+		 struct iomapi_sim_content *from)
+{
+	unit_free(dev, to->bytes);
+	*to = *from;
+	from->bytes = NULL;
+}
+
+static void make_noise(struct iomapi_sim_dev *dev, struct iomapi_sim_content *to, uint64_t stream,
+		       uint64_t write_id)
+{
+	struct iomapi_sim_content noise = { NULL, stream | write_id << 40 };
+
+	move(dev, to, &noise);
+}
+
+/* Copy it out; returns its hash. */
+static uint64_t show(const struct iomapi_sim_dev *dev, const struct iomapi_sim_content *c,
+		     uint64_t unit, uint8_t *mem)
+{
+	size_t len = dev->profile.logical_block;
+	uint64_t seed = dev->sim->choice.seed, stream = c->key | (uint64_t)dev->index << 32;
+
+	if (c->bytes) {
+		memcpy(mem, c->bytes, len);
+		return c->key;
+	}
+	if (c->key == KEY_ZEROS || c->key == KEY_ONES)
+		memset(mem, c->key == KEY_ONES ? 0xff : 0, len);
+	else
+		iomapi_sim_noise(mem, len, seed, stream, unit);
+	return iomapi_sim_mix(seed, stream, unit, 1);
+}
+
+/* ---- lists and chunks ---- */
+
+static void free_write(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write)
+{
+	for (uint32_t i = 0; i < write->nr_units; i++)
+		unit_free(dev, write->versions[i].content.bytes);
+	iomapi_sim_free(write);
+}
+
+static void free_all(struct iomapi_sim_dev *dev, struct iomap_list *writes)
 {
 	struct iomap_list *l;
 
 	while ((l = iomap_list_pop(writes)))
-		iomapi_sim_free(write_of(l));
+		free_write(dev, write_of(l));
+}
+
+static void free_chunk(struct iomapi_sim_dev *dev, struct iomapi_sim_chunk *chunk)
+{
+	if (!chunk)
+		return;
+	for (unsigned i = 0; i < IOMAPI_SIM_CHUNK; i++)
+		unit_free(dev, chunk->durable[i].bytes);
+	iomapi_sim_free(chunk);
 }
 
 void iomapi_sim_image_delete(struct iomapi_sim_dev *dev)
@@ -65,14 +139,13 @@ void iomapi_sim_image_delete(struct iomapi_sim_dev *dev)
 
 	if (!dev->chunks)
 		return;
-	free_all(&dev->accepted);
-	free_all(&dev->writes);
-	for (uint64_t i = 0; i < nr; i++) {
-		if (dev->chunks[i])
-			iomapi_sim_free(dev->chunks[i]->bytes);
-		iomapi_sim_free(dev->chunks[i]);
-	}
+	free_all(dev, &dev->accepted);
+	free_all(dev, &dev->writes);
+	for (uint64_t i = 0; i < nr; i++)
+		free_chunk(dev, dev->chunks[i]);
 	iomapi_sim_free(dev->chunks);
+	while (dev->spare_units)
+		iomapi_sim_free(unit_new(dev));
 }
 
 static struct iomapi_sim_chunk *chunk_of(const struct iomapi_sim_dev *dev, uint64_t unit)
@@ -91,138 +164,101 @@ static int make_chunks(struct iomapi_sim_dev *dev, uint64_t unit, uint32_t nr)
 		chunk = iomapi_sim_zalloc(sizeof(*chunk));
 		if (!chunk)
 			return -ENOMEM;
-		chunk->bytes = iomapi_sim_alloc((size_t)dev->profile.logical_block *
-						IOMAPI_SIM_CHUNK);
-		if (!chunk->bytes) {
-			iomapi_sim_free(chunk);
-			return -ENOMEM;
-		}
+		for (unsigned k = 0; k < IOMAPI_SIM_CHUNK; k++)
+			chunk->durable[k].key = STREAM_NEVER_WRITTEN;
 		dev->chunks[i] = chunk;
 	}
 	return 0;
 }
 
-static uint8_t *durable_bytes(const struct iomapi_sim_dev *dev, uint64_t unit)
+static struct iomapi_sim_content *durable(const struct iomapi_sim_dev *dev, uint64_t unit)
 {
-	return chunk_of(dev, unit)->bytes + unit % IOMAPI_SIM_CHUNK * dev->profile.logical_block;
+	return &chunk_of(dev, unit)->durable[unit % IOMAPI_SIM_CHUNK];
 }
 
-static bool is_known(const struct iomapi_sim_chunk *chunk, uint64_t unit)
+static struct iomapi_sim_version **top_of(const struct iomapi_sim_dev *dev, uint64_t unit)
 {
-	unsigned i = unit % IOMAPI_SIM_CHUNK;
-
-	return chunk && chunk->known[i / 64] >> (i % 64) & 1;
-}
-
-static void set_known(struct iomapi_sim_chunk *chunk, uint64_t unit)
-{
-	unsigned i = unit % IOMAPI_SIM_CHUNK;
-
-	chunk->known[i / 64] |= (uint64_t)1 << (i % 64);
-}
-
-static void noise(const struct iomapi_sim_dev *dev, uint64_t unit, uint64_t stream, uint8_t *mem)
-{
-	iomapi_sim_noise(mem, dev->profile.logical_block, dev->sim->choice.seed,
-			 stream | (uint64_t)dev->index << 32, unit);
+	return &chunk_of(dev, unit)->top[unit % IOMAPI_SIM_CHUNK];
 }
 
 /* ---- writes ---- */
 
-static uint8_t fill_of(const struct iomapi_sim_dev *dev, const struct iomap_bio *bio)
+static uint64_t key_of(const struct iomapi_sim_dev *dev, const struct iomapi_sim_cmd *cmd)
 {
-	if (bio->op == IOMAP_BIO_WRITE)
-		return IOMAPI_SIM_DATA;
-	if (bio->op == IOMAP_BIO_WRITE_ZEROES || dev->profile.discard == IOMAP_SIM_DISCARD_ZEROS)
-		return IOMAPI_SIM_ZEROS;
-	return dev->profile.discard == IOMAP_SIM_DISCARD_ONES ? IOMAPI_SIM_ONES : IOMAPI_SIM_NOISE;
-}
-
-/* Bytes of a command's memory from off on. */
-static void gather(const struct iomap_bio *bio, size_t off, uint8_t *mem, size_t len)
-{
-	const struct iomap_bvec *seg = bio->segs;
-
-	for (; off && off >= seg->len; seg++)
-		off -= seg->len;
-	for (; len; seg++, off = 0) {
-		size_t n = seg->len - off < len ? seg->len - off : len;
-
-		memcpy(mem, (const uint8_t *)seg->mem + off, n);
-		mem += n;
-		len -= n;
+	if (cmd->bio->op == IOMAP_BIO_WRITE_ZEROES)
+		return KEY_ZEROS;
+	switch (dev->profile.discard) {
+	case IOMAP_SIM_DISCARD_ZEROS:
+		return KEY_ZEROS;
+	case IOMAP_SIM_DISCARD_ONES:
+		return KEY_ONES;
 	}
+	return STREAM_DISCARDED | cmd->id << 40;
 }
 
-struct iomapi_sim_write *iomapi_sim_accept(struct iomapi_sim_dev *dev,
-					   const struct iomapi_sim_cmd *cmd, uint32_t first,
-					   uint32_t nr)
+/* Copy what the command brings, from unit first on; false: no memory. */
+static bool fill(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write,
+		 struct iomapi_sim_cmd *cmd, uint32_t first)
 {
-	const struct iomap_bio *bio = cmd->bio;
-	size_t block = dev->profile.logical_block;
-	uint8_t fill = fill_of(dev, bio);
+	size_t len = dev->profile.logical_block;
+	struct iomapi_sim_cursor at = iomapi_sim_cursor(cmd->bio, first * len);
+
+	for (uint32_t i = 0; i < write->nr_units; i++) {
+		struct iomapi_sim_content *c = &write->versions[i].content;
+
+		if (cmd->bio->op != IOMAP_BIO_WRITE) {
+			c->key = key_of(dev, cmd);
+			continue;
+		}
+		c->bytes = unit_new(dev);
+		if (!c->bytes)
+			return false;
+		iomapi_sim_gather(&at, c->bytes, len);
+		c->key = iomapi_sim_hash(c->bytes, len);
+		cmd->hash = iomapi_sim_fold(cmd->hash, c->key);
+	}
+	return true;
+}
+
+struct iomapi_sim_write *iomapi_sim_accept(struct iomapi_sim_dev *dev, struct iomapi_sim_cmd *cmd,
+					   uint32_t first, uint32_t nr)
+{
+	uint64_t unit = cmd->bio->addr / dev->profile.logical_block + first;
+	bool fails = cmd->hit.status;
 	size_t size = offsetof(struct iomapi_sim_write, versions) +
 		      nr * sizeof(struct iomapi_sim_version);
-	size_t bytes = fill == IOMAPI_SIM_DATA ? nr * block : 0;
-	uint64_t unit = bio->addr / block + first;
-	bool fails = cmd->hit.status;
-	struct iomapi_sim_write *write;
+	struct iomapi_sim_write *write = iomapi_sim_alloc(size + (fails ? nr : 0));
 
-	write = iomapi_sim_alloc(size + bytes + (fails ? nr : 0));
 	if (!write)
 		return NULL;
-	if (make_chunks(dev, unit, nr)) {
-		iomapi_sim_free(write);
-		return NULL;
-	}
-	memset(write, 0, size);
+	memset(write, 0, size + (fails ? nr : 0));
 	write->id = cmd->id;
 	write->unit = unit;
 	write->nr_units = write->nr_left = nr;
 	write->queue = cmd->queue->index % dev->profile.nr_queues;
-	write->fill = fill;
-	if (fill == IOMAPI_SIM_DATA) {
-		write->data = (uint8_t *)write + size;
-		gather(bio, first * block, write->data, bytes);
-		write->hash = XXH64(write->data, bytes, 0);
-	}
-	if (fails) {
-		write->hidden = (uint8_t *)write + size + bytes;
-		memset(write->hidden, 0, nr);
-	}
+	if (fails)
+		write->hidden = (uint8_t *)write + size;
 	for (uint32_t i = 0; i < nr; i++)
 		write->versions[i].write = write;
+	if (make_chunks(dev, unit, nr) || !fill(dev, write, cmd, first)) {
+		free_write(dev, write);
+		return NULL;
+	}
 	iomap_list_add_tail(&dev->accepted, &write->node);
 	return write;
 }
 
-void iomapi_sim_reject(struct iomapi_sim_write *write)
+void iomapi_sim_reject(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write)
 {
 	if (!write)
 		return;
 	iomap_list_del(&write->node);
-	iomapi_sim_free(write);
+	free_write(dev, write);
 }
 
 static uint64_t unit_of(const struct iomapi_sim_version *v)
 {
 	return v->write->unit + (uint64_t)(v - v->write->versions);
-}
-
-static void content(const struct iomapi_sim_dev *dev, const struct iomapi_sim_version *v,
-		    uint8_t *mem)
-{
-	size_t len = dev->profile.logical_block;
-
-	switch (v->write->fill) {
-	case IOMAPI_SIM_DATA:
-		memcpy(mem, v->write->data + (size_t)(v - v->write->versions) * len, len);
-		return;
-	case IOMAPI_SIM_NOISE:
-		noise(dev, unit_of(v), STREAM_DISCARDED | v->write->id << 40, mem);
-		return;
-	}
-	memset(mem, v->write->fill == IOMAPI_SIM_ONES ? 0xff : 0, len);
 }
 
 /* Freed with its last version, but not before it has completed. */
@@ -234,10 +270,12 @@ static void release(struct iomapi_sim_write *write)
 	iomapi_sim_free(write);
 }
 
-static void drop(struct iomapi_sim_version *v)
+static void drop(struct iomapi_sim_dev *dev, struct iomapi_sim_version *v)
 {
 	struct iomapi_sim_write *write = v->write;
 
+	unit_free(dev, v->content.bytes);
+	v->content.bytes = NULL;
 	v->write = NULL;
 	write->nr_left--;
 	release(write);
@@ -247,18 +285,16 @@ static void drop(struct iomapi_sim_version *v)
 static void persist_unit(struct iomapi_sim_dev *dev, struct iomapi_sim_version *v)
 {
 	uint64_t unit = unit_of(v);
-	struct iomapi_sim_chunk *chunk = chunk_of(dev, unit);
-	struct iomapi_sim_version **link = &chunk->top[unit % IOMAPI_SIM_CHUNK];
+	struct iomapi_sim_version **link = top_of(dev, unit);
 
-	content(dev, v, durable_bytes(dev, unit));
-	set_known(chunk, unit);
+	move(dev, durable(dev, unit), &v->content);
 	while (*link != v)
 		link = &(*link)->below;
 	*link = NULL;
 	while (v) {
 		struct iomapi_sim_version *below = v->below;
 
-		drop(v);
+		drop(dev, v);
 		v = below;
 	}
 }
@@ -281,9 +317,7 @@ void iomapi_sim_linearise(struct iomapi_sim_dev *dev, struct iomapi_sim_write *w
 	iomap_list_del(&write->node);
 	iomap_list_add_tail(&dev->writes, &write->node);
 	for (uint32_t i = 0; i < write->nr_units; i++) {
-		uint64_t unit = write->unit + i;
-		struct iomapi_sim_version **top =
-			&chunk_of(dev, unit)->top[unit % IOMAPI_SIM_CHUNK];
+		struct iomapi_sim_version **top = top_of(dev, write->unit + i);
 
 		write->versions[i].below = *top;
 		*top = &write->versions[i];
@@ -320,19 +354,17 @@ void iomapi_sim_persist(struct iomapi_sim_dev *dev, uint64_t completed)
 	}
 }
 
-void iomapi_sim_read_unit(const struct iomapi_sim_dev *dev, uint64_t unit, uint8_t *mem)
+uint64_t iomapi_sim_read_unit(const struct iomapi_sim_dev *dev, uint64_t unit, uint8_t *mem)
 {
-	const struct iomapi_sim_chunk *chunk = chunk_of(dev, unit);
-	const struct iomapi_sim_version *top = chunk ? chunk->top[unit % IOMAPI_SIM_CHUNK] : NULL;
+	static const struct iomapi_sim_content never = { NULL, STREAM_NEVER_WRITTEN };
+	const struct iomapi_sim_version *top;
 
+	if (!chunk_of(dev, unit))
+		return show(dev, &never, unit, mem);
+	top = *top_of(dev, unit);
 	while (top && top->write->hidden && top->write->hidden[top - top->write->versions])
 		top = top->below;
-	if (top)
-		content(dev, top, mem);
-	else if (is_known(chunk, unit))
-		memcpy(mem, durable_bytes(dev, unit), dev->profile.logical_block);
-	else
-		noise(dev, unit, STREAM_NEVER_WRITTEN, mem);
+	return show(dev, top ? &top->content : durable(dev, unit), unit, mem);
 }
 
 void iomapi_sim_forget(struct iomapi_sim_dev *dev, uint64_t completed)
@@ -401,10 +433,9 @@ static void survive(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write, 
 		if (!v->write)
 			continue;	/* a later one is known to be durable */
 		if (shorn)
-			noise(dev, unit, STREAM_SHORN | write->id << 40, durable_bytes(dev, unit));
+			make_noise(dev, durable(dev, unit), STREAM_SHORN, write->id);
 		else
-			content(dev, v, durable_bytes(dev, unit));
-		set_known(chunk_of(dev, unit), unit);
+			move(dev, durable(dev, unit), &v->content);
 	}
 }
 
@@ -419,11 +450,11 @@ static void damage_neighbours(struct iomapi_sim_dev *dev, const struct iomapi_si
 	    write->stage == IOMAPI_SIM_COMPLETED || iomap_sim_choose(dev->sim, "damage", 4))
 		return;
 	for (uint64_t unit = first; unit < end && unit < dev->nr_units; unit++) {
-		if (unit - write->unit < write->nr_units || !is_known(chunk_of(dev, unit), unit))
+		if (unit - write->unit < write->nr_units || !chunk_of(dev, unit) ||
+		    durable(dev, unit)->key == STREAM_NEVER_WRITTEN)
 			continue;
 		if (iomap_sim_choose(dev->sim, "neighbour", 2))
-			noise(dev, unit, STREAM_DAMAGED | write->id << 40,
-			      durable_bytes(dev, unit));
+			make_noise(dev, durable(dev, unit), STREAM_DAMAGED, write->id);
 	}
 }
 
@@ -485,7 +516,7 @@ void iomapi_sim_settle(struct iomapi_sim_dev *dev)
 	for_each_write(w, dev) {
 		damage_neighbours(dev, w);
 		for (uint64_t unit = w->unit; unit < w->unit + w->nr_units; unit++)
-			chunk_of(dev, unit)->top[unit % IOMAPI_SIM_CHUNK] = NULL;
+			*top_of(dev, unit) = NULL;
 	}
-	free_all(&dev->writes);
+	free_all(dev, &dev->writes);
 }

@@ -6,6 +6,7 @@
  * have allocators that fail on purpose.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "sim.h"
 
@@ -27,4 +28,14 @@ void *iomapi_sim_grow(void *mem, size_t size)
 void iomapi_sim_free(void *mem)
 {
 	free(mem);
+}
+
+void iomapi_sim_poison(void *mem, size_t size)
+{
+#ifdef IOMAPI_SANITY
+	memset(mem, 0xdb, size);
+#else
+	(void)mem;
+	(void)size;
+#endif
 }

@@ -10,9 +10,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "sim.h"
 
 #define MAX_SIZE ((uint64_t)1 << 40)
@@ -74,20 +71,12 @@ static struct iomapi_sim_event take_first(struct iomap_sim *sim)
 
 /* ---- the digest ---- */
 
-static uint64_t data_hash(const struct iomapi_sim_cmd *cmd)
+/* What it brought, or brings. */
+static bool has_data(enum iomapi_sim_what what, const struct iomapi_sim_cmd *cmd)
 {
-	XXH64_state_t state;
-
-	if (cmd->writes[0] && cmd->writes[1])
-		return cmd->writes[0]->hash ^ cmd->writes[1]->hash * 3;
-	if (cmd->writes[0] || cmd->writes[1])
-		return cmd->writes[!cmd->writes[0]]->hash;
-	if (cmd->bio->op != IOMAP_BIO_READ || cmd->bio->status)
-		return 0;
-	XXH64_reset(&state, 0);
-	for (uint32_t i = 0; i < cmd->bio->nr_segs; i++)
-		XXH64_update(&state, cmd->bio->segs[i].mem, cmd->bio->segs[i].len);
-	return XXH64_digest(&state);
+	if (what == IOMAPI_SIM_PASS_ACCEPT)
+		return cmd->bio->op == IOMAP_BIO_WRITE;
+	return what == IOMAPI_SIM_PASS_REAP && cmd->bio->op == IOMAP_BIO_READ && !cmd->bio->status;
 }
 
 static void hash_event(struct iomap_sim *sim, enum iomapi_sim_what what,
@@ -101,13 +90,11 @@ static void hash_event(struct iomap_sim *sim, enum iomapi_sim_what what,
 		words[4] = (uint64_t)cmd->bio->op << 32 | cmd->bio->flags;
 		words[5] = cmd->bio->addr;
 		words[6] = cmd->bio->len;
-		if (what == IOMAPI_SIM_PASS_ACCEPT ? cmd->bio->op == IOMAP_BIO_WRITE
-						   : what == IOMAPI_SIM_PASS_REAP)
-			words[7] = data_hash(cmd);
+		words[7] = has_data(what, cmd) ? cmd->hash : 0;
 	}
 	for (unsigned i = 0; i < 8; i++)
 		words[i] = htole64(words[i]);
-	sim->digest = XXH64(words, sizeof(words), 0);
+	sim->digest = iomapi_sim_hash(words, sizeof(words));
 }
 
 /* ---- power ---- */

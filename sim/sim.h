@@ -9,7 +9,8 @@
  *	fault.c		what armed rules do to commands	script.c	rules, as text
  *	sim.c		the clock, the events, the power
  *	env.c		what an environment needs to live in simulated time
- *	memory.c	where memory comes from		dump.c	a device's content in a file
+ *	memory.c	where memory comes from		hash.c	of bytes
+ *	dump.c		a device's content in a file
  *
  * Threads: a simulation belongs to one thread; only wakeup may come from another.
  */
@@ -23,6 +24,7 @@
 
 #define IOMAPI_SIM_CHUNK	512u	/* units that are looked up together */
 #define IOMAPI_SIM_MAX_BLOCK	4096u
+#define IOMAPI_SIM_BUCKETS	1024u
 #define IOMAPI_SIM_QUEUES	16u	/* of a device at most; more ioqs share them */
 
 /* ---- memory.c ---- */
@@ -30,6 +32,10 @@ void *iomapi_sim_alloc(size_t size);
 void *iomapi_sim_zalloc(size_t size);
 void *iomapi_sim_grow(void *mem, size_t size);
 void iomapi_sim_free(void *mem);
+void iomapi_sim_poison(void *mem, size_t size);	/* it is kept, but nobody's */
+
+/* ---- hash.c ---- */
+uint64_t iomapi_sim_hash(const void *mem, size_t len);
 
 /* ---- choose.c ---- */
 
@@ -47,6 +53,8 @@ void iomapi_sim_choice_init(struct iomapi_sim_choice *c, uint64_t seed);
 uint32_t iomapi_sim_draw(struct iomapi_sim_choice *c, uint32_t n);
 /* No choice, for it depends on nothing but its key: another draw elsewhere does not shift it. */
 uint64_t iomapi_sim_mix(uint64_t seed, uint64_t stream, uint64_t entity, uint64_t counter);
+/* A hash of both, in this order. */
+uint64_t iomapi_sim_fold(uint64_t hash, uint64_t value);
 void iomapi_sim_noise(uint8_t *mem, size_t len, uint64_t seed, uint64_t stream, uint64_t entity);
 
 /* ---- image.c ---- */
@@ -58,38 +66,39 @@ struct iomapi_sim_write;
 /* It failed, or a flush that dropped it did: no flush covers it. */
 #define IOMAPI_SIM_NEVER	UINT64_MAX
 
+/* Of one unit. */
+struct iomapi_sim_content {
+	uint8_t *bytes;		/* NULL: made when they are read */
+	uint64_t key;		/* their hash; without bytes, what they are made from */
+};
 /* What a write leaves in one unit; above older ones. */
 struct iomapi_sim_version {
+	struct iomapi_sim_content content;
 	struct iomapi_sim_version *below;
 	struct iomapi_sim_write *write;		/* NULL: durable or superseded by what is */
 };
 enum iomapi_sim_stage { IOMAPI_SIM_ACCEPTED, IOMAPI_SIM_LINEARISED, IOMAPI_SIM_COMPLETED };
-enum iomapi_sim_fill { IOMAPI_SIM_DATA, IOMAPI_SIM_ZEROS, IOMAPI_SIM_ONES, IOMAPI_SIM_NOISE };
 struct iomapi_sim_write {
 	struct iomap_list node;		/* in dev->accepted, then dev->writes */
 	uint64_t id, unit;
 	uint64_t completed;		/* how many of the device had, with it; or NEVER */
 	uint32_t nr_units, nr_left;	/* left: versions that count */
 	uint32_t queue;
-	uint8_t stage, fill;
-	uint64_t hash;			/* of the data */
-	uint8_t *data;			/* behind the versions; NULL without DATA */
+	uint8_t stage;
 	uint8_t *hidden;		/* of one that fails, per unit: reads look below it */
 	struct iomapi_sim_version versions[];
 };
 struct iomapi_sim_chunk {
-	uint8_t *bytes;
-	uint64_t known[IOMAPI_SIM_CHUNK / 64];	/* units that were ever durable */
+	struct iomapi_sim_content durable[IOMAPI_SIM_CHUNK];
 	struct iomapi_sim_version *top[IOMAPI_SIM_CHUNK];
 };
 int iomapi_sim_image_new(struct iomapi_sim_dev *dev);
 void iomapi_sim_image_delete(struct iomapi_sim_dev *dev);
 /* That many units of a command, from first: in flight from here on; NULL: no memory. */
 struct iomapi_sim_write *iomapi_sim_accept(struct iomapi_sim_dev *dev,
-					   const struct iomapi_sim_cmd *cmd, uint32_t first,
-					   uint32_t nr);
+					   struct iomapi_sim_cmd *cmd, uint32_t first, uint32_t nr);
 /* It never was. */
-void iomapi_sim_reject(struct iomapi_sim_write *write);
+void iomapi_sim_reject(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write);
 /* Of one that fails, before it takes effect: reads see its first units, or chosen ones. */
 #define IOMAPI_SIM_CHOSEN	UINT32_MAX
 void iomapi_sim_tear(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write, uint32_t units);
@@ -104,7 +113,8 @@ void iomapi_sim_persist(struct iomapi_sim_dev *dev, uint64_t completed);
 void iomapi_sim_forget(struct iomapi_sim_dev *dev, uint64_t completed);
 /* It never tears. */
 bool iomapi_sim_is_atomic(const struct iomapi_sim_dev *dev, uint64_t addr, uint64_t len);
-void iomapi_sim_read_unit(const struct iomapi_sim_dev *dev, uint64_t unit, uint8_t *mem);
+/* What reads see; returns its hash. */
+uint64_t iomapi_sim_read_unit(const struct iomapi_sim_dev *dev, uint64_t unit, uint8_t *mem);
 /* Power is back: choose what survived, forget the rest. */
 void iomapi_sim_settle(struct iomapi_sim_dev *dev);
 
@@ -169,6 +179,14 @@ void iomapi_sim_disarm(struct iomap_sim *sim);
 
 /* ---- device.c ---- */
 
+/* A place in a command's memory. */
+struct iomapi_sim_cursor {
+	const struct iomap_bvec *seg;
+	size_t off;
+};
+struct iomapi_sim_cursor iomapi_sim_cursor(const struct iomap_bio *bio, size_t off);
+void iomapi_sim_gather(struct iomapi_sim_cursor *from, uint8_t *mem, size_t len);
+
 struct iomapi_sim_queue {
 	struct iomap_sim *sim;
 	uint32_t index, in_flight;
@@ -185,6 +203,7 @@ struct iomapi_sim_cmd {
 	struct iomapi_sim_write *writes[2];	/* of the first and the second go, or NULL */
 	bool go;			/* the second is to come */
 	uint64_t id, covers;
+	uint64_t hash;			/* of the data that it writes, or has read */
 	int64_t completes;
 	struct iomapi_sim_hit hit;
 };
@@ -195,8 +214,10 @@ struct iomapi_sim_dev {
 	struct iomap_sim_profile profile;
 	uint64_t size, nr_units;
 	struct iomapi_sim_chunk **chunks;
+	uint8_t *spare_units;			/* each holds the address of the next */
 	struct iomap_list accepted, writes;	/* of writes; see image.c */
 	struct iomap_list in_flight;		/* commands */
+	uint32_t busy[IOMAPI_SIM_BUCKETS];	/* commands in flight, by where they are */
 	uint64_t nr_completed, nr_hazards;
 	int64_t last[IOMAPI_SIM_QUEUES];	/* when a line's latest command takes effect */
 	bool removed, read_only;		/* removed: until power comes back */
