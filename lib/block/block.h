@@ -129,6 +129,7 @@ enum {				/* track->how */
 	IOMAPI_HOW_PIECES	= 1 << 0,	/* cannot go to the backend as it stands */
 	IOMAPI_HOW_PIECE	= 1 << 1,	/* is a piece: embedded in struct iomapi_piece */
 	IOMAPI_HOW_TICKET	= 1 << 2,	/* a flush that is free once upto is covered */
+	IOMAPI_HOW_AT_BACKEND	= 1 << 3,	/* a backend has it, and may give it back once */
 	IOMAPI_HOW_WAKE		= 1 << 4,	/* an object wait watches bio->state */
 	IOMAPI_HOW_COUNTED	= 1 << 5,	/* a write that has completed */
 };

@@ -152,6 +152,8 @@ static bool issue(struct iomap_ioq *ioq, struct iomapi_queue *q, struct iomap_bi
 		iomapi_flush_start(req);
 	req->status = 0;
 	answer = q->ops->queue(q->queue, bdev->dev, req);
+	if (answer == IOMAP_QUEUE_QUEUED)
+		iomapi_track(req)->how |= IOMAPI_HOW_AT_BACKEND;
 	if (answer == IOMAP_QUEUE_BUSY) {
 		iomapi_count(&ioq->full, 1);
 		return false;

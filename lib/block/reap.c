@@ -163,6 +163,29 @@ int iomapi_ioq_run_manual(struct iomap_ioq *ioq, unsigned max)
 
 /* ---- as leader ---- */
 
+/* What the backend gave back is its own: it does so once (O20).  A bio that has ended may be gone;
+ * then nothing helps but the sanitizers. */
+static bool take_back(struct iomap_ioq *ioq, struct iomapi_queue *q, struct iomap_bio *bio)
+{
+	struct iomapi_track *t = iomapi_track(bio);
+
+	if (iomapi_unlikely(!(t->how & IOMAPI_HOW_AT_BACKEND))) {
+		iomapi_report(ioq->env, .rule = "O20", .callback = q->ops->scheme,
+			      .field = "reap", .value = bio->addr,
+			      .text = "a bio that the backend has given back already");
+		return false;
+	}
+	t->how &= (uint16_t)~IOMAPI_HOW_AT_BACKEND;
+	iomapi_assert(q->in_flight);
+	q->in_flight--;
+	iomapi_count(&ioq->in_flight, -1ull);
+	if (!iomapi_bio_class(bio)) {
+		q->in_flight_background--;
+		iomapi_count(&ioq->background_bytes, -bio->len);
+	}
+	return true;
+}
+
 static unsigned reap_queue(struct iomap_ioq *ioq, struct iomapi_queue *q, unsigned min,
 			   unsigned max, int64_t timeout_ns)
 {
@@ -176,19 +199,9 @@ static unsigned reap_queue(struct iomap_ioq *ioq, struct iomapi_queue *q, unsign
 		iomapi_yield(ioq->env, "ioq-reap");
 		return 0;
 	}
-	for (int i = 0; i < n; i++) {
-		uint64_t len = done[i]->len;
-		bool background = !iomapi_bio_class(done[i]);
-
-		iomapi_assert(q->in_flight);
-		q->in_flight--;
-		iomapi_count(&ioq->in_flight, -1ull);
-		if (background) {
-			q->in_flight_background--;
-			iomapi_count(&ioq->background_bytes, -len);
-		}
-		iomapi_req_complete(ioq, done[i]);
-	}
+	for (int i = 0; i < n; i++)
+		if (take_back(ioq, q, done[i]))
+			iomapi_req_complete(ioq, done[i]);
 	return (unsigned)n;
 }
 

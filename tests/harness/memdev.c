@@ -48,7 +48,7 @@ struct t_mem {
 	char name[MAX_NAME];
 	struct iomap_bdev_limits limits;
 	uint8_t *data;
-	bool hold;
+	bool hold, repeat;
 	unsigned busy, outstanding;
 	struct list held;
 	struct fault faults[MAX_FAULTS];
@@ -326,9 +326,14 @@ static int mem_commit(void *queue)
 	return (int)nr;
 }
 
+static struct t_mem *mem_of(struct iomap_bio *bio)
+{
+	return (struct t_mem *)(uintptr_t)bio->backend[4];
+}
+
 static void finish(struct iomap_bio *bio)
 {
-	struct t_mem *mem = (struct t_mem *)(uintptr_t)bio->backend[4];
+	struct t_mem *mem = mem_of(bio);
 	struct t_mem_req *entry = log_entry(mem, bio);
 
 	if (!bio->status)
@@ -370,8 +375,14 @@ static int mem_reap(void *queue, struct iomap_bio **done, unsigned min, unsigned
 				    : pthread_cond_timedwait(&q->cond, &lock, &until);
 	q->woken = false;
 	while (n < max && q->ready.nr) {
-		done[n] = take(&q->ready, 0);
-		finish(done[n++]);
+		struct iomap_bio *bio = take(&q->ready, 0);
+		bool twice = mem_of(bio)->repeat && n + 1 < max;
+
+		mem_of(bio)->repeat &= !twice;
+		finish(bio);
+		done[n++] = bio;
+		if (twice)
+			done[n++] = bio;
 	}
 	pthread_mutex_unlock(&lock);
 	return (int)n;
@@ -513,6 +524,13 @@ void t_mem_fail(struct t_mem *mem, enum iomap_bio_op op, unsigned nth, unsigned 
 		.op = (uint8_t)op, .skip = nth ? nth - 1 : 0, .count = count, .error = error,
 		.addr = addr,
 	};
+	pthread_mutex_unlock(&lock);
+}
+
+void t_mem_repeat(struct t_mem *mem)
+{
+	pthread_mutex_lock(&lock);
+	mem->repeat = true;
 	pthread_mutex_unlock(&lock);
 }
 

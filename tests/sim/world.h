@@ -22,9 +22,17 @@ struct world {
 	struct iomap_bdev *bdev;
 };
 
+/* The device keeps to its interface (O20 and others). */
+static inline void world_report(void *arg, const struct iomap_log_record *record)
+{
+	(void)arg;
+	ck_abort_msg("%s: %s of %s: %s", record->rule, record->field, record->callback,
+		     record->text);
+}
+
 static inline void world_plug_in(struct world *w)
 {
-	struct iomap_env_opts opts = { .struct_size = sizeof(opts) };
+	struct iomap_env_opts opts = { .struct_size = sizeof(opts), .log = world_report };
 
 	iomap_sim_env_opts(w->sim, &opts);
 	ck_assert_int_eq(iomap_env_new(&opts, &w->env), 0);

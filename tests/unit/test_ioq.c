@@ -69,6 +69,30 @@ CASE(an_object_wait_drives_every_queue, "",
 	t_device_stop(&d);
 }
 
+/* ---- backends that are wrong ---- */
+
+CASE(a_backend_that_answers_twice, "O20", "Each bio ends once, and the backend is named")
+{
+	struct t_device d;
+	struct t_bio b[3];
+
+	t_device_start_mem(&d, "", NULL);
+	t_mem_hold(d.mem, true);
+	for (unsigned i = 0; i < 3; i++)
+		start_write(&d, &b[i], i, true);
+	t_mem_repeat(d.mem);
+	t_mem_hold(d.mem, false);
+	t_mem_release_all(d.mem);
+	ck_assert_int_eq(iomap_ioq_drain(d.ioq, IOMAP_FOREVER), 0);
+	for (unsigned i = 0; i < 3; i++)
+		ck_assert_uint_eq(b[i].nr_ends, 1);
+	ck_assert_uint_eq(d.t.nr_reports, 1);
+	ck_assert_str_eq(d.t.last_rule, "O20");
+	ck_assert_str_eq(d.t.last_callback, "mem");
+	ck_assert_uint_eq(d.ioq->in_flight, 0);
+	t_device_stop(&d);
+}
+
 /* ---- parking ---- */
 
 CASE(busy_parks_in_front, "", "What the backend refused goes first, and the order stays")
