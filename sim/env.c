@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * env.c - an environment in simulated time: its clock, its waits, its devices.
+ * env.c - an environment in simulated time: its clock, its waits, its memory, its devices.
  *
  * One thread: a wait that finds its word unchanged lets events pass until it changes, or until its
  * time is over.  When nothing can happen any more, nobody would ever wake it: that is -EDEADLK.
@@ -71,6 +71,49 @@ const struct iomap_sync_ops iomapi_sim_sync = {
 	.self = sim_self, .spawn = sim_spawn, .join = sim_join, .yield = sim_yield,
 };
 
+/* ---- memory: the environment's, and its user's ---- */
+
+static void *env_alloc(void *arg, size_t size, size_t align)
+{
+	return iomapi_sim_host(arg, IOMAPI_SIM_ALLOC_FAILS, 1) ? iomapi_sim_align(size, align)
+							       : NULL;
+}
+
+static void env_dealloc(void *arg, void *mem, size_t size)
+{
+	(void)arg;
+	(void)size;
+	iomapi_sim_free(mem);
+}
+
+static size_t copy_in(void *arg, void *dst, const void *user, size_t len)
+{
+	len = iomapi_sim_host(arg, IOMAPI_SIM_SHORT_COPY, len);
+	memcpy(dst, user, len);
+	return len;
+}
+
+static size_t copy_out(void *arg, void *user, const void *src, size_t len)
+{
+	len = iomapi_sim_host(arg, IOMAPI_SIM_SHORT_COPY, len);
+	memcpy(user, src, len);
+	return len;
+}
+
+/* It is there, and the next try will find it. */
+static size_t prefault(void *arg, const void *user, size_t len, bool write)
+{
+	(void)arg;
+	(void)user;
+	(void)write;
+	return len;
+}
+
+static const struct iomap_copy_ops copy_ops = {
+	.struct_size = sizeof(copy_ops), .copy_in = copy_in, .copy_out = copy_out,
+	.prefault = prefault,
+};
+
 IOMAP_API void iomap_sim_env_opts(struct iomap_sim *sim, struct iomap_env_opts *opts)
 {
 	memset(sim->self, 0, sizeof(sim->self));
@@ -78,6 +121,17 @@ IOMAP_API void iomap_sim_env_opts(struct iomap_sim *sim, struct iomap_env_opts *
 	opts->now_arg = sim;
 	opts->sync = &iomapi_sim_sync;
 	opts->sync_arg = sim;
+	if (!opts->alloc) {
+		opts->alloc = env_alloc;
+		opts->dealloc = env_dealloc;
+		opts->alloc_arg = sim;
+	}
+	if (!opts->copy) {
+		opts->copy = &copy_ops;
+		opts->copy_arg = sim;
+	}
+	opts->executor = NULL;
+	opts->executor_arg = NULL;
 	opts->backends = sim->backends;
 	opts->backend_args = (void *const *)sim->backend_args;
 }

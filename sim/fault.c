@@ -39,6 +39,8 @@ const struct iomapi_sim_kind_info iomapi_sim_kinds[IOMAPI_SIM_NR_KINDS] = {
 	KIND(SLOW, "slow", ALL, 0, .ns = SECOND / 10),
 	KIND(REMOVED, "removed", ALL, -ENODEV),
 	KIND(READ_ONLY, "read_only", ALL, 0),
+	KIND(ALLOC_FAILS, "alloc_fails", 0, 0),
+	KIND(SHORT_COPY, "short_copy", 0, 0),
 };
 
 enum iomapi_sim_kind iomapi_sim_kind_of(const char *name, size_t len)
@@ -237,6 +239,37 @@ enum iomap_queued iomapi_sim_offer(struct iomapi_sim_dev *dev, struct iomap_bio 
 		count(dev->sim, IOMAPI_SIM_READ_ONLY);
 	}
 	return IOMAP_QUEUE_QUEUED;
+}
+
+/* ---- what happens to the host ---- */
+
+size_t iomapi_sim_host(struct iomap_sim *sim, enum iomapi_sim_kind kind, size_t nr)
+{
+	struct iomapi_sim_rule *first = NULL;
+	uint64_t left = nr;
+
+	for (size_t i = 0; i < sim->nr_rules; i++) {
+		struct iomapi_sim_rule *r = &sim->rules[i];
+
+		if (r->kind != kind || r->spent || r->nth - r->met > left)
+			continue;
+		left = r->nth - r->met - 1;
+		first = r;
+	}
+	for (size_t i = 0; i < sim->nr_rules; i++) {
+		struct iomapi_sim_rule *r = &sim->rules[i];
+
+		if (r->kind != kind || r->spent)
+			continue;
+		r->met += left;
+		if (first && r->nth > r->met + 1)	/* else it waits for its next */
+			r->met++;
+	}
+	if (first) {
+		first->spent = true;
+		count(sim, kind);
+	}
+	return (size_t)left;
 }
 
 /* ---- units that cannot be read ---- */

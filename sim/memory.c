@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * memory.c - where the simulator's own memory comes from.
+ * memory.c - where the simulator's memory comes from, and that of environments in it.
  *
- * A simulation is made before any environment, so it cannot ask one; and the environments in it
- * have allocators that fail on purpose.
+ * A simulation is made before any environment, so it cannot ask one.  Builds for debugging have
+ * memory_sanity.c instead.
  */
 #include <stdlib.h>
-#include <string.h>
 
 #include "sim.h"
 
@@ -18,6 +17,15 @@ void *iomapi_sim_alloc(size_t size)
 void *iomapi_sim_zalloc(size_t size)
 {
 	return calloc(1, size);
+}
+
+void *iomapi_sim_align(size_t size, size_t align)
+{
+	void *mem;
+
+	if (align < sizeof(void *))
+		align = sizeof(void *);
+	return posix_memalign(&mem, align, size) ? NULL : mem;
 }
 
 void *iomapi_sim_grow(void *mem, size_t size)
@@ -32,10 +40,6 @@ void iomapi_sim_free(void *mem)
 
 void iomapi_sim_poison(void *mem, size_t size)
 {
-#ifdef IOMAPI_SANITY
-	memset(mem, 0xdb, size);
-#else
 	(void)mem;
 	(void)size;
-#endif
 }

@@ -222,6 +222,9 @@ static int complete(struct parser *p, struct iomapi_sim_rule *r)
 
 	if (!t[KIND].at)
 		return mistake(p, &p->now, "expected kind=");
+	for (enum term i = OPERATION; !info->ops && i < NR_TERMS; i++)
+		if (t[i].at && i != KIND && i != NTH)
+			return mistake(p, &t[i], "expected nth= only, this happens to no command");
 	if (t[OPERATION].at && !(r->ops & info->ops))
 		return mistake(p, &t[OPERATION], "expected an operation that this kind happens to");
 	r->ops = t[OPERATION].at ? r->ops : info->ops;

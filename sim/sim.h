@@ -9,7 +9,8 @@
  *	fault.c		what armed rules do to commands	script.c	rules, as text
  *	sim.c		the clock, the events, the power
  *	env.c		what an environment needs to live in simulated time
- *	memory.c	where memory comes from		hash.c	of bytes
+ *	memory.c	where memory comes from; memory_sanity.c: and how mistakes show
+ *	hash.c		of bytes
  *	dump.c		a device's content in a file
  *
  * Threads: a simulation belongs to one thread; only wakeup may come from another.
@@ -31,6 +32,7 @@
 void *iomapi_sim_alloc(size_t size);
 void *iomapi_sim_zalloc(size_t size);
 void *iomapi_sim_grow(void *mem, size_t size);
+void *iomapi_sim_align(size_t size, size_t align);	/* a power of two */
 void iomapi_sim_free(void *mem);
 void iomapi_sim_poison(void *mem, size_t size);	/* it is kept, but nobody's */
 
@@ -127,6 +129,7 @@ enum iomapi_sim_kind {
 	IOMAPI_SIM_TIMEOUT, IOMAPI_SIM_REMOVED, IOMAPI_SIM_READ_ONLY, IOMAPI_SIM_SLOW,
 	IOMAPI_SIM_SHORT_READ, IOMAPI_SIM_SHORT_WRITE, IOMAPI_SIM_ZERO_LENGTH,
 	IOMAPI_SIM_PARTIAL_BATCH, IOMAPI_SIM_LOST, IOMAPI_SIM_REORDERED,
+	IOMAPI_SIM_ALLOC_FAILS, IOMAPI_SIM_SHORT_COPY,
 	IOMAPI_SIM_NR_KINDS,
 };
 enum {				/* sets of operations */
@@ -160,7 +163,7 @@ struct iomapi_sim_hit {
 };
 struct iomapi_sim_kind_info {
 	const char *name;
-	uint32_t ops;
+	uint32_t ops;			/* 0: it happens to the host */
 	int status;
 	int64_t ns;			/* without ns=; 0: it takes none */
 	bool stays;			/* from the first time on */
@@ -175,6 +178,8 @@ enum iomap_queued iomapi_sim_offer(struct iomapi_sim_dev *dev, struct iomap_bio 
 				   struct iomapi_sim_hit *hit);
 int iomapi_sim_check_read(struct iomapi_sim_dev *dev, const struct iomap_bio *bio);
 void iomapi_sim_mend(struct iomapi_sim_dev *dev, const struct iomapi_sim_write *write);
+/* Of nr things that the host is about to do, how many before the one that a rule means. */
+size_t iomapi_sim_host(struct iomap_sim *sim, enum iomapi_sim_kind kind, size_t nr);
 void iomapi_sim_disarm(struct iomap_sim *sim);
 
 /* ---- device.c ---- */

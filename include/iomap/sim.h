@@ -67,7 +67,11 @@ IOMAP_API int iomap_sim_new(const struct iomap_sim_opts *opts, struct iomap_sim 
 /* After every environment in it. */
 IOMAP_API void iomap_sim_delete(struct iomap_sim **sim);
 
-/* Fill in the clock, the waits and the backend; the rest of the options stays the caller's. */
+/*
+ * Fill in the clock, the waits, the backend and no executor, for deferred work runs in whoever
+ * waits; where the caller has none of his own also the allocator and the copy functions, to which
+ * alloc_fails and short_copy happen.  The rest of the options stays the caller's.
+ */
 IOMAP_API void iomap_sim_env_opts(struct iomap_sim *sim, struct iomap_env_opts *opts);
 
 /* The only source of what may go one way or another: 0..n-1.  site names the choice. */
@@ -128,6 +132,8 @@ IOMAP_API int iomap_sim_power_on(struct iomap_sim *sim);
  *	removed			-ENODEV for this and all after it, and all on their way; the device
  *				is back after power-on
  *	read_only		-EROFS for writes from then on, this one too
+ *	alloc_fails		the nth= allocation of an environment
+ *	short_copy		its copy from or to user memory stops before the nth= byte of all
  * What a write that failed left is open again after a power cut: each block (or atomic unit) old or
  * new, whatever was read before.  A write counts as one when it succeeds, discards and zeroes too.
  *

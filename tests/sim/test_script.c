@@ -35,6 +35,9 @@ CASE(mistakes_are_told, "", "Line, column and what was expected; nothing is arme
 		{ "at kind=short_write discard", "line 1, column 21: expected an operation that" },
 		{ "at kind=partial_batch ns=3", "line 1, column 23: expected ns= only" },
 		{ "at kind=eio_write ns=3", "line 1, column 19: expected ns= only" },
+		{ "at op=3 kind=alloc_fails", "line 1, column 4: expected nth= only" },
+		{ "at kind=short_copy write", "line 1, column 20: expected nth= only" },
+		{ "at nth=3 addr=5 kind=short_copy", "line 1, column 10: expected nth= only" },
 		{ "at kind=slow ns=1000000000000001", "line 1, column 17: expected nanoseconds" },
 	};
 	struct iomap_sim_counter counter;

@@ -21,7 +21,7 @@ SKIPPED = ("build/", ".git/", "tests/planted/")
 
 # call -> places in lib/ and sim/ that may make it; a folder ends in a slash
 CLOCK = ("lib/base/env.c", "lib/base/sync.c")
-MEMORY = ("lib/base/env.c", "sim/memory.c")
+MEMORY = ("lib/base/env.c", "sim/memory.c", "sim/memory_sanity.c")
 FILES = ("lib/backend/", "sim/dump.c")
 FORBIDDEN = [
     (("printf", "fprintf", "vprintf", "vfprintf", "puts", "fputs", "putchar", "fputc", "perror",
