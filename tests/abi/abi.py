@@ -123,13 +123,39 @@ def reach(build, library):
                   {n for n in names if not re.match(r"iomapi?_", n)})
 
 
+# All that the simulator may need besides libiomap: nothing that knows the time, chance or threads.
+SIM_NEEDS = set("""
+    memcpy memmove memset memcmp memchr strlen strcmp strncmp strspn strcspn strchr strpbrk strcpy
+    snprintf malloc calloc realloc free posix_memalign open write close __errno_location
+    __snprintf_chk __strcpy_chk __memcpy_chk __stack_chk_fail _GLOBAL_OFFSET_TABLE_
+""".split())
+
+
+def strangers(library):
+    """What an archive needs that is neither its own nor libiomap's."""
+    def names(what):
+        out = run(["nm", "-g", what, library]).stdout
+        return {line.split()[-1] for line in out.splitlines() if len(line.split()) > 1}
+    needs = names("--undefined-only") - names("--defined-only")
+    return {name for name in needs if not re.match(r"iomap_", name)} - SIM_NEEDS
+
+
+def simulator_needs(build):
+    wrong = differ("needed by the simulator, whose runs would not be the same everywhere",
+                   strangers(os.path.join(build, "libiomap-sim.a")))
+    if "clock_gettime" not in strangers(os.path.join(build, "libiomap.a")):
+        print("no clock found where there is one: this check cannot fail")
+        wrong += 1
+    return wrong
+
+
 def symbols(build):
     missing, sim = not_yet(), declared(only="sim.h")
     names = declared(but=("sim.h",))
     wrong = compare(build, "iomap", "lib/libiomap.map", names, missing)
     wrong += compare(build, "iomap-sim", "sim/libiomap-sim.map", sim, missing)
     wrong += differ("in tests/abi/not_yet, but not declared", missing - names - sim)
-    wrong += reach(build, "iomap") + reach(build, "iomap-sim")
+    wrong += reach(build, "iomap") + reach(build, "iomap-sim") + simulator_needs(build)
     production = run(["nm", "-a", os.path.join(build, "libiomap.so")]).stdout
     wrong += differ("a simulator's symbol in the production library",
                     set(re.findall(r"\biomapi?_sim\w*", production)))

@@ -48,6 +48,7 @@ BAD = {
     "handles signals": ("calls", add("lib/base/x.c", "void f(void)\n{\n\tsignal(1, 0);\n}\n")),
     "reads a clock": ("calls", add("lib/block/x.c", "long f(void)\n{\n\treturn time(0);\n}\n")),
     "depends on chance": ("calls", add("lib/block/x.c", "int f(void)\n{\n\treturn rand();\n}\n")),
+    "is not exact": ("calls", add("sim/x.c", "int f(int n)\n{\n\treturn n * (double)n;\n}\n")),
     "touches files": ("calls", add("lib/inode/x.c", "int f(void)\n{\n\treturn fsync(1);\n}\n")),
     "locks": ("calls", add("lib/cache/x.c", "void f(void)\n{\n\tpthread_yield();\n}\n")),
     "sets errno": ("calls", add("lib/backend/x.c", "void f(void)\n{\n\terrno = 0;\n}\n")),

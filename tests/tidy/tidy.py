@@ -43,6 +43,7 @@ FORBIDDEN = [
 PTHREAD = re.compile(r"\b(pthread_\w+|thrd_\w+|mtx_\w+)\s*\(")
 # Giving back the caller's own is what a library must do after a system call.
 SET_ERRNO = re.compile(r"\berrno\s*(=(?!=)|[-+|&^]=)(?!\s*saved;)")
+FLOATS = re.compile(r"\b(float|double)\b")
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 
 
@@ -97,6 +98,9 @@ def rule_calls(path, text, _):
             yield i, f"{m[1]}: threads and locks are the environment's"
     for i, m in lines_of(SET_ERRNO, code):
         yield i, "errno is never set"
+    for i, m in lines_of(FLOATS, code):
+        if path.startswith("sim/"):
+            yield i, f"{m[1]}: the simulator has integers only"
 
 
 def functions(text):

@@ -9,34 +9,29 @@
 #define NR	256u
 
 /* Which of each two neighbours in time lies lower; the pieces are given back. */
-static unsigned place(bool lower[NR])
+static void place(bool lower[NR])
 {
 	void *mem[NR + 1];
-	unsigned nr = 0;
 
 	for (unsigned i = 0; i <= NR; i++)
 		mem[i] = iomapi_sim_alloc(40);
-	for (unsigned i = 0; i < NR; i++) {
+	for (unsigned i = 0; i < NR; i++)
 		lower[i] = (uintptr_t)mem[i] < (uintptr_t)mem[i + 1];
-		nr += lower[i];
-	}
 	for (unsigned i = 0; i <= NR; i++)
 		iomapi_sim_free(mem[i]);
-	return nr;
 }
 
 CASE(no_run_has_the_places_of_another, "", "A build for debugging moves memory each time")
 {
-#ifdef IOMAPI_SANITY
 	bool first[NR], second[NR];
 
+#ifndef IOMAPI_SANITY
+	t_skip("memory is moved about in builds with IOMAP_SANITY");
+#endif
 	place(first);
 	place(second);
 	place(second);
 	ck_assert(memcmp(first, second, sizeof(first)));
-#else
-	t_skip("memory is moved about in builds with IOMAP_SANITY");
-#endif
 }
 
 static bool is_filled(const uint8_t *mem, size_t size, uint8_t byte)
