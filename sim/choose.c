@@ -88,11 +88,11 @@ static uint32_t bounded(struct iomapi_sim_choice *c, uint32_t n)
 	}
 }
 
-static void record(struct iomapi_sim_choice *c, uint32_t value)
+static void record(struct iomapi_sim_choice *c, const char *site, uint32_t value, uint32_t n)
 {
 	if (c->nr_record == c->max_record) {
 		size_t max = c->max_record * 2;
-		uint32_t *more = NULL;
+		struct iomapi_sim_made *more = NULL;
 
 		if (max <= MAX_RECORD)
 			more = iomapi_sim_grow(c->record, max * sizeof(*more));
@@ -103,24 +103,34 @@ static void record(struct iomapi_sim_choice *c, uint32_t value)
 		c->record = more;
 		c->max_record = max;
 	}
-	c->record[c->nr_record++] = value;
+	c->record[c->nr_record++] = (struct iomapi_sim_made){ site, value, n };
 }
 
-uint32_t iomapi_sim_draw(struct iomapi_sim_choice *c, uint32_t n)
+uint32_t iomapi_sim_draw(struct iomapi_sim_choice *c, const char *site, uint32_t n)
 {
 	uint32_t value;
 
-	if (!c->replay)
+	if (!c->replays)
 		value = bounded(c, n);
 	else
-		value = c->next < c->nr_replay ? c->replay[c->next++] % n : 0;
+		value = c->next < c->nr_replay ? c->replay[c->next++].value % n : 0;
 	if (c->record)
-		record(c, value);
+		record(c, site, value, n);
 	return value;
+}
+
+bool iomapi_sim_rarely(struct iomap_sim *sim, const char *site)
+{
+	uint32_t n = sim->choice.still ? 2 : 4;
+
+	return iomap_sim_choose(sim, site, n) == n - 1;
 }
 
 IOMAP_API uint32_t iomap_sim_choose(struct iomap_sim *sim, const char *site, uint32_t n)
 {
-	(void)site;		/* names the choice for who reads a trace */
-	return n > 1 ? iomapi_sim_draw(&sim->choice, n) : 0;
+	if (n < 2)
+		return 0;
+	if (sim->choice.still && !strcmp(site, "latency"))
+		n = 1;
+	return iomapi_sim_draw(&sim->choice, site, n);
 }

@@ -11,7 +11,8 @@
  * Each of the four is an event of the run, before which power may go.  Then every bio ends with
  * -ENODEV, and what its write left behind is for power-on to choose from.
  *
- * Two writes in flight that overlap have no order: the run picks one, and counts a hazard.
+ * Two commands in flight that overlap, one of them a write, have no order: the run picks one, and
+ * counts a hazard.
  */
 #include <errno.h>
 #include <string.h>
@@ -195,7 +196,7 @@ static struct iomapi_sim_cmd *new_cmd(struct iomap_sim *sim)
 {
 	struct iomap_list *l = iomap_list_pop(&sim->free_cmds);
 
-	return l ? cmd_of(l) : iomapi_sim_alloc(sizeof(struct iomapi_sim_cmd));
+	return l ? cmd_of(l) : iomapi_sim_level_alloc(sim, sizeof(struct iomapi_sim_cmd));
 }
 
 /* When it takes effect, and when it completes.  With an order both are one moment, not before what
@@ -248,7 +249,7 @@ static int start(struct iomapi_sim_queue *q, struct iomapi_sim_dev *dev, struct 
 
 	*cmd = (struct iomapi_sim_cmd){
 		.bio = bio, .dev = dev, .queue = q, .id = ++sim->next_id,
-		.covers = dev->nr_completed, .hit = *hit,
+		.covers = dev->image.nr_completed, .hit = *hit,
 	};
 	rc = accept_writes(cmd);
 	if (rc)
@@ -286,7 +287,7 @@ static enum iomap_queued queue_bio(void *queue, void *dev, struct iomap_bio *bio
 	if (!bio->status)
 		bio->status = start(q, d, cmd, bio, &hit);
 	if (bio->status) {
-		iomapi_sim_free(cmd);
+		iomapi_sim_level_free(sim, cmd);
 		return IOMAP_QUEUE_DONE;
 	}
 	iomapi_sim_pass(sim, IOMAPI_SIM_PASS_ACCEPT, cmd);	/* power may go right behind it */
@@ -304,22 +305,27 @@ static int commit(void *queue)
 /* ---- linearised, completed ---- */
 
 /* Units of a command, from first on, to where its segments want them. */
-static void read_data(struct iomapi_sim_cmd *cmd, uint32_t first, uint32_t nr)
+static int read_data(struct iomapi_sim_cmd *cmd, uint32_t first, uint32_t nr)
 {
 	size_t block = cmd->dev->profile.logical_block;
 	uint64_t unit = cmd->bio->addr / block + first;
 	struct iomapi_sim_cursor at = iomapi_sim_cursor(cmd->bio, first * block);
 	uint8_t bounce[IOMAPI_SIM_MAX_BLOCK];
+	uint64_t hash;
 
 	for (; nr; nr--, unit++) {
 		uint8_t *mem = room(&at) < block ? bounce : (uint8_t *)at.seg->mem + at.off;
+		int rc = iomapi_sim_read_unit(cmd->dev, unit, mem, &hash);
 
-		cmd->hash = iomapi_sim_fold(cmd->hash, iomapi_sim_read_unit(cmd->dev, unit, mem));
+		if (rc)
+			return rc;
+		cmd->hash = iomapi_sim_fold(cmd->hash, hash);
 		if (mem == bounce)
 			spread(&at, bounce, block);
 		else
 			at.off += block;
 	}
+	return 0;
 }
 
 static void take_effect(struct iomapi_sim_cmd *cmd, uint32_t first, uint32_t nr)
@@ -330,15 +336,16 @@ static void take_effect(struct iomapi_sim_cmd *cmd, uint32_t first, uint32_t nr)
 
 	if (write) {
 		if (hit->status)
-			iomapi_sim_tear(dev, write, hit->units);
+			iomapi_sim_tear(dev, write, hit->units,
+					iomapi_sim_is_atomic(dev, cmd->bio));
 		else
 			iomapi_sim_mend(dev, write);
 		iomapi_sim_linearise(dev, write);
 	} else if (cmd->bio->op == IOMAP_BIO_READ) {
 		if (!hit->status)
-			hit->status = iomapi_sim_check_read(dev, cmd->bio);
+			hit->status = iomapi_sim_check_read(dev, cmd->bio, hit);
 		if (!hit->status)
-			read_data(cmd, first, nr);
+			hit->status = read_data(cmd, first, nr);
 	}
 }
 
@@ -354,6 +361,12 @@ void iomapi_sim_cmd_linearise(struct iomapi_sim_cmd *cmd)
 		more = false;
 	} else {
 		take_effect(cmd, first, end - first);
+	}
+	if (more && cmd->bio->backend[1]) {	/* it is told, and nothing else is done */
+		cmd->bio->backend[0] = (uint64_t)end * dev->profile.logical_block;
+		iomapi_sim_reject(dev, cmd->writes[1]);
+		cmd->writes[1] = NULL;
+		more = false;
 	}
 	cmd->go = more;
 	iomapi_sim_schedule(dev->sim, cmd, more ? IOMAPI_SIM_AT_LINEARISE : IOMAPI_SIM_AT_COMPLETE,
@@ -376,7 +389,16 @@ static void complete_write(struct iomapi_sim_cmd *cmd, struct iomapi_sim_write *
 
 	iomapi_sim_complete(dev, write, (fua && !all) || !dev->profile.volatile_cache);
 	if (fua && all)
-		iomapi_sim_persist(dev, dev->nr_completed);	/* a flush of its own */
+		iomapi_sim_persist(dev, dev->image.nr_completed);	/* a flush of its own */
+}
+
+/* Flushes on their way can no more cover it than this one, so they fail with it. */
+static void drop_cache(struct iomapi_sim_dev *dev, uint64_t covers)
+{
+	iomapi_sim_forget(dev, covers);
+	for (struct iomap_list *l = dev->in_flight.next; l != &dev->in_flight; l = l->next)
+		if (cmd_of(l)->bio->op == IOMAP_BIO_FLUSH && !cmd_of(l)->hit.status)
+			cmd_of(l)->hit.status = -EIO;
 }
 
 void iomapi_sim_cmd_complete(struct iomapi_sim_cmd *cmd)
@@ -389,14 +411,14 @@ void iomapi_sim_cmd_complete(struct iomapi_sim_cmd *cmd)
 		if (!cmd->writes[go] || dev->removed)
 			continue;
 		if (cmd->hit.status)
-			iomapi_sim_fail(cmd->writes[go]);
+			iomapi_sim_fail(dev, cmd->writes[go]);
 		else
 			complete_write(cmd, cmd->writes[go]);
 	}
 	if (cmd->bio->op == IOMAP_BIO_FLUSH && !cmd->hit.status)
 		iomapi_sim_persist(dev, cmd->covers);
 	else if (cmd->hit.kind == IOMAPI_SIM_FLUSH_ERROR_DROPS && !dev->removed)
-		iomapi_sim_forget(dev, cmd->covers);
+		drop_cache(dev, cmd->covers);
 	cmd->writes[0] = cmd->writes[1] = NULL;
 	cmd->bio->status = cmd->hit.status;
 	finish(cmd);
@@ -417,14 +439,13 @@ static int reap(void *queue, struct iomap_bio **done, unsigned min, unsigned max
 {
 	struct iomapi_sim_queue *q = queue;
 	struct iomap_sim *sim = q->sim;
-	int64_t until = timeout_ns < 0 ? INT64_MAX : sim->now + timeout_ns;
+	int64_t until = iomapi_sim_until(sim, timeout_ns);
 	unsigned n = 0;
 
 	q->refuses = false;
 	while (q->nr_done < min && !__atomic_exchange_n(&q->woken, 0, __ATOMIC_ACQ_REL)) {
 		if (!sim->nr_events || sim->events[0].time > until) {
-			if (timeout_ns > 0)
-				sim->now = until;
+			iomapi_sim_pass_time(sim, until);
 			break;
 		}
 		iomapi_sim_step(sim);
@@ -437,6 +458,8 @@ static int reap(void *queue, struct iomap_bio **done, unsigned min, unsigned max
 		sim->nr_unreaped--;
 		if (!iomapi_sim_pass(sim, IOMAPI_SIM_PASS_REAP, cmd))
 			cmd->bio->status = -ENODEV;
+		else
+			iomapi_sim_observe(sim, &cmd->hit);
 		done[n++] = cmd->bio;
 		iomap_list_add_tail(&sim->free_cmds, &cmd->node);
 	}

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "sim.h"
@@ -25,8 +26,9 @@ static int write_all(int fd, const uint8_t *mem, size_t len)
 
 IOMAP_API int64_t iomap_sim_dump(const struct iomap_sim *sim, const char *name, const char *path)
 {
-	const struct iomapi_sim_dev *dev = iomapi_sim_find(sim, name);
+	struct iomapi_sim_dev *dev = iomapi_sim_find(sim, name);
 	uint8_t unit[IOMAPI_SIM_MAX_BLOCK];
+	uint64_t hash;
 	int fd, rc = 0;
 
 	if (!dev)
@@ -35,7 +37,8 @@ IOMAP_API int64_t iomap_sim_dump(const struct iomap_sim *sim, const char *name, 
 	if (fd < 0)
 		return -errno;
 	for (uint64_t i = 0; !rc && i < dev->nr_units; i++) {
-		iomapi_sim_read_unit(dev, i, unit);
+		if (iomapi_sim_read_unit(dev, i, unit, &hash))
+			memset(unit, 0, sizeof(unit));	/* what cannot be read */
 		rc = write_all(fd, unit, dev->profile.logical_block);
 	}
 	if (close(fd) && !rc)

@@ -18,13 +18,13 @@ static int64_t now_ns(void *arg)
 static int sim_wait(void *arg, const iomap_word *word, uint32_t seen, int64_t timeout_ns)
 {
 	struct iomap_sim *sim = arg;
-	int64_t until = timeout_ns < 0 ? INT64_MAX : sim->now + timeout_ns;
+	int64_t until = iomapi_sim_until(sim, timeout_ns);
 
 	while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == seen) {
 		if (!sim->nr_events && timeout_ns < 0)
 			return -EDEADLK;
 		if (!sim->nr_events || sim->events[0].time > until) {
-			sim->now = until;
+			iomapi_sim_pass_time(sim, until);
 			return -ETIMEDOUT;
 		}
 		iomapi_sim_step(sim);
@@ -116,7 +116,6 @@ static const struct iomap_copy_ops copy_ops = {
 
 IOMAP_API void iomap_sim_env_opts(struct iomap_sim *sim, struct iomap_env_opts *opts)
 {
-	memset(sim->self, 0, sizeof(sim->self));
 	opts->now_ns = now_ns;
 	opts->now_arg = sim;
 	opts->sync = &iomapi_sim_sync;

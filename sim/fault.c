@@ -66,8 +66,10 @@ static bool can_be_short(const struct iomapi_sim_rule *r, const struct iomapi_si
 {
 	uint64_t nr = bio->len / dev->profile.logical_block;
 
-	if (bio->op == IOMAP_BIO_WRITE && iomapi_sim_is_atomic(dev, bio->addr, bio->len))
+	if (iomapi_sim_is_atomic(dev, bio))
 		return false;
+	if (r->kind == IOMAPI_SIM_SHORT_WRITE && iomapi_sim_is_one_group(dev, bio))
+		return false;		/* power could go between its parts */
 	return nr > 1 && nr > r->units;
 }
 
@@ -125,9 +127,19 @@ static struct iomapi_sim_rule *look(struct iomapi_sim_dev *dev, const struct iom
 
 /* ---- what it does ---- */
 
-static void count(struct iomap_sim *sim, unsigned kind)
+_Static_assert(IOMAPI_SIM_NR_KINDS <= 32, "a bit for each kind");
+
+/* A command can meet two: late, and not readable. */
+static void count(struct iomap_sim *sim, unsigned kind, struct iomapi_sim_hit *hit)
 {
 	sim->counters[kind].fired++;
+	hit->kinds |= 1u << kind;
+}
+
+void iomapi_sim_observe(struct iomap_sim *sim, const struct iomapi_sim_hit *hit)
+{
+	for (unsigned kind = 0; kind < IOMAPI_SIM_NR_KINDS; kind++)
+		sim->counters[kind].observed += hit->kinds >> kind & 1;
 }
 
 /* Those of the command that the rule means cannot be read from now on. */
@@ -209,7 +221,7 @@ static int fire(struct iomapi_sim_rule *r, struct iomapi_sim_dev *dev, const str
 		hit->in_two = true;
 		break;
 	}
-	count(dev->sim, r->kind);
+	count(dev->sim, r->kind, hit);
 	return 0;
 }
 
@@ -225,7 +237,8 @@ enum iomap_queued iomapi_sim_offer(struct iomapi_sim_dev *dev, struct iomap_bio 
 	r = look(dev, bio, true);
 	if (r) {
 		r->spent = true;
-		count(dev->sim, r->kind);
+		count(dev->sim, r->kind, hit);
+		iomapi_sim_observe(dev->sim, hit);	/* at once */
 		hit->kind = r->kind;
 		return IOMAP_QUEUE_BUSY;
 	}
@@ -236,7 +249,7 @@ enum iomap_queued iomapi_sim_offer(struct iomapi_sim_dev *dev, struct iomap_bio 
 		return IOMAP_QUEUE_DONE;
 	if (dev->read_only && IOMAPI_SIM_WRITES >> bio->op & 1) {
 		hit->status = -EROFS;
-		count(dev->sim, IOMAPI_SIM_READ_ONLY);
+		count(dev->sim, IOMAPI_SIM_READ_ONLY, hit);
 	}
 	return IOMAP_QUEUE_QUEUED;
 }
@@ -267,7 +280,8 @@ size_t iomapi_sim_host(struct iomap_sim *sim, enum iomapi_sim_kind kind, size_t 
 	}
 	if (first) {
 		first->spent = true;
-		count(sim, kind);
+		sim->counters[kind].fired++;
+		sim->counters[kind].observed++;
 	}
 	return (size_t)left;
 }
@@ -294,7 +308,8 @@ static bool is_bad(const struct iomapi_sim_rule *r, uint64_t unit)
 	return r->bad[i / 64] >> (i % 64) & 1;
 }
 
-int iomapi_sim_check_read(struct iomapi_sim_dev *dev, const struct iomap_bio *bio)
+int iomapi_sim_check_read(struct iomapi_sim_dev *dev, const struct iomap_bio *bio,
+			  struct iomapi_sim_hit *hit)
 {
 	struct iomap_sim *sim = dev->sim;
 
@@ -309,7 +324,7 @@ int iomapi_sim_check_read(struct iomapi_sim_dev *dev, const struct iomap_bio *bi
 			unit++;
 		if (unit == end)
 			continue;
-		count(sim, r->kind);
+		count(sim, r->kind, hit);
 		return -EIO;
 	}
 	return 0;
@@ -381,6 +396,9 @@ IOMAP_API int iomap_sim_fault_counters(const struct iomap_sim *sim, const char *
 
 	if (!kind)
 		return -ENOENT;
+	if (!counter || counter->struct_size < sizeof(*counter))
+		return -EINVAL;
 	*counter = sim->counters[kind];
+	counter->struct_size = sizeof(*counter);
 	return 0;
 }

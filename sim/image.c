@@ -2,11 +2,11 @@
 /*
  * image.c - what a device holds: durable bytes, and above them what has been written since.
  *
- *	chunk			512 units that are looked up together, made at the first write
+ *	chunk			64 units that are looked up together, made at the first write
  *	 durable[unit]		content; of a unit that was never written noise of its own
  *	 top[unit] -> version -> version -> ..	newest first, each of a linearised write
- *	dev->accepted		writes that have had no effect yet
- *	dev->writes		writes with a version that counts, as they were linearised
+ *	image->accepted		writes that have had no effect yet
+ *	image->writes		writes with a version that counts, as they were linearised
  *
  * A write that fails leaves versions that no flush covers.  Reads see some of them and look below
  * the others, which a power failure may bring up all the same: until it is overwritten such a unit
@@ -15,21 +15,15 @@
  * A version becomes durable when its write completes on a device without a cache, or with FUA, or
  * when a flush covers it; then it and all below it go: the unit cannot become older again.
  *
- * After a power failure each group of units of what is left survives or not: a write within the
- * power-fail atomic unit is one group, else each unit is.  With an order the survivors are a
- * prefix, of the device or of each queue.  Applied oldest first, a unit ends with any of its
- * versions, or with the durable one.
- *
  * Content is copied once, when a write is accepted, and hashed then.  From there on it moves: from
- * a version to what is durable, or back to the device's spare units.
+ * a version to what is durable, or back to the device's spare units.  A unit of an image above
+ * another one may show the content of that: it is not its own then.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "sim.h"
 
-/* Keys of content without bytes: noise of that stream and, from bit 40 on, of that write; or: */
-enum { STREAM_NEVER_WRITTEN = 1, STREAM_DISCARDED, STREAM_SHORN, STREAM_DAMAGED };
 #define KEY_ZEROS	UINT64_MAX
 #define KEY_ONES	(UINT64_MAX - 1)
 
@@ -39,17 +33,24 @@ static struct iomapi_sim_write *write_of(struct iomap_list *node)
 }
 
 #define for_each_write(w, dev) \
-	for ((w) = write_of((dev)->writes.next); &(w)->node != &(dev)->writes; \
+	for ((w) = write_of((dev)->image.writes.next); &(w)->node != &(dev)->image.writes; \
 	     (w) = write_of((w)->node.next))
+
+static uint64_t nr_chunks(const struct iomapi_sim_dev *dev)
+{
+	return (dev->nr_units + IOMAPI_SIM_CHUNK - 1) / IOMAPI_SIM_CHUNK;
+}
 
 int iomapi_sim_image_new(struct iomapi_sim_dev *dev)
 {
-	uint64_t nr = (dev->nr_units + IOMAPI_SIM_CHUNK - 1) / IOMAPI_SIM_CHUNK;
+	struct iomapi_sim_image *image = &dev->image;
 
-	iomap_list_init(&dev->accepted);
-	iomap_list_init(&dev->writes);
-	dev->chunks = iomapi_sim_zalloc(nr * sizeof(struct iomapi_sim_chunk *));
-	return dev->chunks ? 0 : -ENOMEM;
+	memset(image, 0, sizeof(*image));
+	iomap_list_init(&image->accepted);
+	iomap_list_init(&image->writes);
+	image->chunks = iomapi_sim_level_zalloc(dev->sim,
+						nr_chunks(dev) * sizeof(*image->chunks));
+	return image->chunks ? 0 : -ENOMEM;
 }
 
 /* ---- content ---- */
@@ -59,7 +60,7 @@ static uint8_t *unit_new(struct iomapi_sim_dev *dev)
 	uint8_t *unit = dev->spare_units;
 
 	if (!unit)
-		return iomapi_sim_alloc(dev->profile.logical_block);
+		return iomapi_sim_level_alloc(dev->sim, dev->profile.logical_block);
 	memcpy(&dev->spare_units, unit, sizeof(void *));
 	return unit;
 }
@@ -73,38 +74,31 @@ static void unit_free(struct iomapi_sim_dev *dev, uint8_t *unit)
 	dev->spare_units = unit;
 }
 
-static void move(struct iomapi_sim_dev *dev, struct iomapi_sim_content *to,
-		 struct iomapi_sim_content *from)
+struct iomapi_sim_content iomapi_sim_noise_of(uint64_t stream, uint64_t write_id)
 {
-	unit_free(dev, to->bytes);
-	*to = *from;
-	from->bytes = NULL;
+	return (struct iomapi_sim_content){ NULL, stream + write_id * IOMAPI_SIM_NR_STREAMS };
 }
 
-static void make_noise(struct iomapi_sim_dev *dev, struct iomapi_sim_content *to, uint64_t stream,
-		       uint64_t write_id)
-{
-	struct iomapi_sim_content noise = { NULL, stream | write_id << 40 };
-
-	move(dev, to, &noise);
-}
-
-/* Copy it out; returns its hash. */
-static uint64_t show(const struct iomapi_sim_dev *dev, const struct iomapi_sim_content *c,
-		     uint64_t unit, uint8_t *mem)
+/* Copy it out. */
+static int show(const struct iomapi_sim_dev *dev, const struct iomapi_sim_content *c, uint64_t unit,
+		uint8_t *mem, uint64_t *hash)
 {
 	size_t len = dev->profile.logical_block;
-	uint64_t seed = dev->sim->choice.seed, stream = c->key | (uint64_t)dev->index << 32;
+	uint64_t seed = iomapi_sim_fold(dev->sim->noise_seed, dev->index);
 
+	*hash = c->key;
 	if (c->bytes) {
 		memcpy(mem, c->bytes, len);
-		return c->key;
+		return 0;
 	}
+	*hash = iomapi_sim_mix(seed, c->key, unit, 1);
+	if (c->key == IOMAPI_SIM_UNREADABLE)
+		return -EIO;
 	if (c->key == KEY_ZEROS || c->key == KEY_ONES)
 		memset(mem, c->key == KEY_ONES ? 0xff : 0, len);
 	else
-		iomapi_sim_noise(mem, len, seed, stream, unit);
-	return iomapi_sim_mix(seed, stream, unit, 1);
+		iomapi_sim_noise(mem, len, seed, c->key, unit);
+	return 0;
 }
 
 /* ---- lists and chunks ---- */
@@ -113,14 +107,16 @@ static void free_write(struct iomapi_sim_dev *dev, struct iomapi_sim_write *writ
 {
 	for (uint32_t i = 0; i < write->nr_units; i++)
 		unit_free(dev, write->versions[i].content.bytes);
-	iomapi_sim_free(write);
+	iomapi_sim_level_free(dev->sim, write);
 }
 
-static void free_all(struct iomapi_sim_dev *dev, struct iomap_list *writes)
+void iomapi_sim_free_writes(struct iomapi_sim_dev *dev)
 {
 	struct iomap_list *l;
 
-	while ((l = iomap_list_pop(writes)))
+	while ((l = iomap_list_pop(&dev->image.accepted)))
+		free_write(dev, write_of(l));
+	while ((l = iomap_list_pop(&dev->image.writes)))
 		free_write(dev, write_of(l));
 }
 
@@ -130,27 +126,24 @@ static void free_chunk(struct iomapi_sim_dev *dev, struct iomapi_sim_chunk *chun
 		return;
 	for (unsigned i = 0; i < IOMAPI_SIM_CHUNK; i++)
 		unit_free(dev, chunk->durable[i].bytes);
-	iomapi_sim_free(chunk);
+	iomapi_sim_level_free(dev->sim, chunk);
 }
 
 void iomapi_sim_image_delete(struct iomapi_sim_dev *dev)
 {
-	uint64_t nr = (dev->nr_units + IOMAPI_SIM_CHUNK - 1) / IOMAPI_SIM_CHUNK;
-
-	if (!dev->chunks)
+	if (!dev->image.chunks)
 		return;
-	free_all(dev, &dev->accepted);
-	free_all(dev, &dev->writes);
-	for (uint64_t i = 0; i < nr; i++)
-		free_chunk(dev, dev->chunks[i]);
-	iomapi_sim_free(dev->chunks);
+	iomapi_sim_free_writes(dev);
+	for (uint64_t i = 0; i < nr_chunks(dev); i++)
+		free_chunk(dev, dev->image.chunks[i]);
+	iomapi_sim_level_free(dev->sim, dev->image.chunks);
 	while (dev->spare_units)
-		iomapi_sim_free(unit_new(dev));
+		iomapi_sim_level_free(dev->sim, unit_new(dev));
 }
 
-static struct iomapi_sim_chunk *chunk_of(const struct iomapi_sim_dev *dev, uint64_t unit)
+struct iomapi_sim_chunk *iomapi_sim_chunk(const struct iomapi_sim_image *image, uint64_t unit)
 {
-	return dev->chunks[unit / IOMAPI_SIM_CHUNK];
+	return image->chunks[unit / IOMAPI_SIM_CHUNK];
 }
 
 /* Made when a write is accepted, so that nothing later needs memory. */
@@ -159,29 +152,55 @@ static int make_chunks(struct iomapi_sim_dev *dev, uint64_t unit, uint32_t nr)
 	for (uint64_t i = unit / IOMAPI_SIM_CHUNK; i <= (unit + nr - 1) / IOMAPI_SIM_CHUNK; i++) {
 		struct iomapi_sim_chunk *chunk;
 
-		if (dev->chunks[i])
+		if (dev->image.chunks[i])
 			continue;
-		chunk = iomapi_sim_zalloc(sizeof(*chunk));
+		chunk = iomapi_sim_level_zalloc(dev->sim, sizeof(*chunk));
 		if (!chunk)
 			return -ENOMEM;
 		for (unsigned k = 0; k < IOMAPI_SIM_CHUNK; k++)
-			chunk->durable[k].key = STREAM_NEVER_WRITTEN;
-		dev->chunks[i] = chunk;
+			chunk->durable[k].key = IOMAPI_SIM_NEVER_WRITTEN;
+		chunk->known = dev->image.below ? 0 : UINT64_MAX;
+		chunk->own = chunk->known;
+		dev->image.chunks[i] = chunk;
 	}
 	return 0;
 }
 
-static struct iomapi_sim_content *durable(const struct iomapi_sim_dev *dev, uint64_t unit)
-{
-	return &chunk_of(dev, unit)->durable[unit % IOMAPI_SIM_CHUNK];
-}
-
 static struct iomapi_sim_version **top_of(const struct iomapi_sim_dev *dev, uint64_t unit)
 {
-	return &chunk_of(dev, unit)->top[unit % IOMAPI_SIM_CHUNK];
+	return &iomapi_sim_chunk(&dev->image, unit)->top[unit % IOMAPI_SIM_CHUNK];
+}
+
+void iomapi_sim_move(struct iomapi_sim_dev *dev, uint64_t unit, struct iomapi_sim_content *from)
+{
+	struct iomapi_sim_chunk *chunk = iomapi_sim_chunk(&dev->image, unit);
+	unsigned i = unit % IOMAPI_SIM_CHUNK;
+	uint64_t bit = (uint64_t)1 << i;
+
+	if (chunk->own & bit)
+		unit_free(dev, chunk->durable[i].bytes);
+	chunk->durable[i] = *from;
+	chunk->known |= bit;
+	chunk->own |= bit;
+	from->bytes = NULL;
 }
 
 /* ---- writes ---- */
+
+static bool never_tears(const struct iomapi_sim_dev *dev, const struct iomap_bio *bio,
+			uint32_t atomic)
+{
+	uint32_t boundary = dev->profile.atomic_boundary;
+
+	if (bio->op != IOMAP_BIO_WRITE || bio->len > atomic)
+		return false;
+	return !boundary || bio->addr / boundary == (bio->addr + bio->len - 1) / boundary;
+}
+
+bool iomapi_sim_is_one_group(const struct iomapi_sim_dev *dev, const struct iomap_bio *bio)
+{
+	return never_tears(dev, bio, dev->profile.atomic_power_fail);
+}
 
 static uint64_t key_of(const struct iomapi_sim_dev *dev, const struct iomapi_sim_cmd *cmd)
 {
@@ -193,7 +212,7 @@ static uint64_t key_of(const struct iomapi_sim_dev *dev, const struct iomapi_sim
 	case IOMAP_SIM_DISCARD_ONES:
 		return KEY_ONES;
 	}
-	return STREAM_DISCARDED | cmd->id << 40;
+	return iomapi_sim_noise_of(IOMAPI_SIM_DISCARDED, cmd->id).key;
 }
 
 /* Copy what the command brings, from unit first on; false: no memory. */
@@ -227,24 +246,29 @@ struct iomapi_sim_write *iomapi_sim_accept(struct iomapi_sim_dev *dev, struct io
 	bool fails = cmd->hit.status;
 	size_t size = offsetof(struct iomapi_sim_write, versions) +
 		      nr * sizeof(struct iomapi_sim_version);
-	struct iomapi_sim_write *write = iomapi_sim_alloc(size + (fails ? nr : 0));
+	struct iomapi_sim_write *write;
 
+	write = iomapi_sim_level_zalloc(dev->sim, size + nr + (fails ? nr : 0));
 	if (!write)
 		return NULL;
-	memset(write, 0, size + (fails ? nr : 0));
 	write->id = cmd->id;
 	write->unit = unit;
+	write->first = cmd->bio->addr / dev->profile.logical_block;
+	write->last = write->first + cmd->bio->len / dev->profile.logical_block - 1;
 	write->nr_units = write->nr_left = nr;
 	write->queue = cmd->queue->index % dev->profile.nr_queues;
+	write->fates = (uint8_t *)write + size;
 	if (fails)
-		write->hidden = (uint8_t *)write + size;
+		write->hidden = write->fates + nr;
+	write->whole = iomapi_sim_is_one_group(dev, cmd->bio);
 	for (uint32_t i = 0; i < nr; i++)
 		write->versions[i].write = write;
 	if (make_chunks(dev, unit, nr) || !fill(dev, write, cmd, first)) {
 		free_write(dev, write);
 		return NULL;
 	}
-	iomap_list_add_tail(&dev->accepted, &write->node);
+	dev->sim->nr_changes++;
+	iomap_list_add_tail(&dev->image.accepted, &write->node);
 	return write;
 }
 
@@ -262,12 +286,12 @@ static uint64_t unit_of(const struct iomapi_sim_version *v)
 }
 
 /* Freed with its last version, but not before it has completed. */
-static void release(struct iomapi_sim_write *write)
+static void release(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write)
 {
 	if (write->nr_left || write->stage != IOMAPI_SIM_COMPLETED)
 		return;
 	iomap_list_del(&write->node);
-	iomapi_sim_free(write);
+	iomapi_sim_level_free(dev->sim, write);
 }
 
 static void drop(struct iomapi_sim_dev *dev, struct iomapi_sim_version *v)
@@ -278,7 +302,7 @@ static void drop(struct iomapi_sim_dev *dev, struct iomapi_sim_version *v)
 	v->content.bytes = NULL;
 	v->write = NULL;
 	write->nr_left--;
-	release(write);
+	release(dev, write);
 }
 
 /* v is durable from now on: what lies below it can never come back. */
@@ -287,7 +311,7 @@ static void persist_unit(struct iomapi_sim_dev *dev, struct iomapi_sim_version *
 	uint64_t unit = unit_of(v);
 	struct iomapi_sim_version **link = top_of(dev, unit);
 
-	move(dev, durable(dev, unit), &v->content);
+	iomapi_sim_move(dev, unit, &v->content);
 	while (*link != v)
 		link = &(*link)->below;
 	*link = NULL;
@@ -299,7 +323,7 @@ static void persist_unit(struct iomapi_sim_dev *dev, struct iomapi_sim_version *
 	}
 }
 
-static void persist_write(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write)
+static void persist_all_units(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write)
 {
 	uint32_t nr = write->nr_units;
 
@@ -308,44 +332,94 @@ static void persist_write(struct iomapi_sim_dev *dev, struct iomapi_sim_write *w
 		if (write->versions[i].write)
 			persist_unit(dev, &write->versions[i]);
 	write->nr_left--;
-	release(write);
+	release(dev, write);
+}
+
+static bool discards_any(const struct iomapi_sim_write *write)
+{
+	return write->versions[0].content.key ==
+	       iomapi_sim_noise_of(IOMAPI_SIM_DISCARDED, write->id).key;
+}
+
+/* Of a discard that promises nothing: it has not happened, or left zeros, or anything. */
+static void discard_any(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write)
+{
+	for (uint32_t i = 0; i < write->nr_units; i++)
+		switch (iomap_sim_choose(dev->sim, "discard", 3)) {
+		case 0:
+			drop(dev, &write->versions[i]);
+			break;
+		case 1:
+			write->versions[i].content.key = KEY_ZEROS;
+		}
 }
 
 void iomapi_sim_linearise(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write)
 {
+	dev->sim->nr_changes++;
 	write->stage = IOMAPI_SIM_LINEARISED;
 	iomap_list_del(&write->node);
-	iomap_list_add_tail(&dev->writes, &write->node);
+	iomap_list_add_tail(&dev->image.writes, &write->node);
+	if (discards_any(write))
+		discard_any(dev, write);
 	for (uint32_t i = 0; i < write->nr_units; i++) {
 		struct iomapi_sim_version **top = top_of(dev, write->unit + i);
 
+		if (!write->versions[i].write)
+			continue;	/* discarded, which nobody sees */
 		write->versions[i].below = *top;
 		*top = &write->versions[i];
 	}
 }
 
+/* What fails has no place in an order; nor has anything on a device without one. */
+static bool goes_before(const struct iomapi_sim_dev *dev, const struct iomapi_sim_write *w,
+			const struct iomapi_sim_write *later)
+{
+	if (dev->profile.order == IOMAP_SIM_ORDER_ANY || w->completed == IOMAPI_SIM_NEVER ||
+	    w->hidden)
+		return false;
+	return dev->profile.order == IOMAP_SIM_ORDER_FIFO || w->queue == later->queue;
+}
+
+/* With an order, and all that took effect before it. */
+static void persist_write(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write)
+{
+	struct iomap_list *l = dev->image.writes.next, *next;
+
+	for (; l != &write->node; l = next) {
+		next = l->next;
+		if (goes_before(dev, write_of(l), write))
+			persist_all_units(dev, write_of(l));
+	}
+	persist_all_units(dev, write);
+}
+
 void iomapi_sim_complete(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write, bool durable)
 {
 	write->stage = IOMAPI_SIM_COMPLETED;
-	write->completed = ++dev->nr_completed;
+	dev->sim->nr_changes++;
+	write->completed = ++dev->image.nr_completed;
 	if (durable)
 		persist_write(dev, write);
 	else
-		release(write);		/* a later write of its units may be durable already */
+		release(dev, write);	/* a later write of its units may be durable already */
 }
 
-void iomapi_sim_fail(struct iomapi_sim_write *write)
+void iomapi_sim_fail(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write)
 {
 	write->stage = IOMAPI_SIM_COMPLETED;
+	dev->sim->nr_changes++;
 	write->completed = IOMAPI_SIM_NEVER;
-	release(write);
+	release(dev, write);
 }
 
 void iomapi_sim_persist(struct iomapi_sim_dev *dev, uint64_t completed)
 {
-	struct iomap_list *l = dev->writes.next, *next;
+	struct iomap_list *l = dev->image.writes.next, *next;
 
-	for (; l != &dev->writes; l = next) {
+	dev->sim->nr_changes += l != &dev->image.writes;
+	for (; l != &dev->image.writes; l = next) {
 		struct iomapi_sim_write *write = write_of(l);
 
 		next = l->next;		/* stays: what goes with it stands before it */
@@ -354,17 +428,37 @@ void iomapi_sim_persist(struct iomapi_sim_dev *dev, uint64_t completed)
 	}
 }
 
-uint64_t iomapi_sim_read_unit(const struct iomapi_sim_dev *dev, uint64_t unit, uint8_t *mem)
-{
-	static const struct iomapi_sim_content never = { NULL, STREAM_NEVER_WRITTEN };
-	const struct iomapi_sim_version *top;
+static const struct iomapi_sim_content never = { NULL, IOMAPI_SIM_NEVER_WRITTEN };
 
-	if (!chunk_of(dev, unit))
-		return show(dev, &never, unit, mem);
-	top = *top_of(dev, unit);
+/* It has been found on the image below, and stays so. */
+static const struct iomapi_sim_content *find(struct iomapi_sim_dev *dev, uint64_t unit)
+{
+	unsigned i = unit % IOMAPI_SIM_CHUNK;
+	struct iomapi_sim_chunk *chunk;
+
+	if (make_chunks(dev, unit, 1)) {
+		iomapi_sim_no_memory(dev->sim);
+		return &never;
+	}
+	chunk = iomapi_sim_chunk(&dev->image, unit);
+	chunk->durable[i] = iomapi_sim_resolve(dev, &dev->image, unit);
+	chunk->known |= (uint64_t)1 << i;
+	return &chunk->durable[i];
+}
+
+int iomapi_sim_read_unit(struct iomapi_sim_dev *dev, uint64_t unit, uint8_t *mem, uint64_t *hash)
+{
+	struct iomapi_sim_chunk *chunk = iomapi_sim_chunk(&dev->image, unit);
+	unsigned i = unit % IOMAPI_SIM_CHUNK;
+	const struct iomapi_sim_version *top = chunk ? chunk->top[i] : NULL;
+
 	while (top && top->write->hidden && top->write->hidden[top - top->write->versions])
 		top = top->below;
-	return show(dev, top ? &top->content : durable(dev, unit), unit, mem);
+	if (top)
+		return show(dev, &top->content, unit, mem, hash);
+	if (chunk && chunk->known >> i & 1)
+		return show(dev, &chunk->durable[i], unit, mem, hash);
+	return show(dev, dev->image.below ? find(dev, unit) : &never, unit, mem, hash);
 }
 
 void iomapi_sim_forget(struct iomapi_sim_dev *dev, uint64_t completed)
@@ -376,28 +470,17 @@ void iomapi_sim_forget(struct iomapi_sim_dev *dev, uint64_t completed)
 			w->completed = IOMAPI_SIM_NEVER;
 }
 
-/* ---- groups ---- */
+/* ---- tears ---- */
 
-bool iomapi_sim_is_atomic(const struct iomapi_sim_dev *dev, uint64_t addr, uint64_t len)
+bool iomapi_sim_is_atomic(const struct iomapi_sim_dev *dev, const struct iomap_bio *bio)
 {
-	const struct iomap_sim_profile *p = &dev->profile;
-
-	if (len > p->atomic_power_fail)
-		return false;
-	return !p->atomic_boundary ||
-	       addr / p->atomic_boundary == (addr + len - 1) / p->atomic_boundary;
+	return never_tears(dev, bio, dev->profile.atomic_normal);
 }
 
-static bool is_one_group(const struct iomapi_sim_dev *dev, const struct iomapi_sim_write *write)
+void iomapi_sim_tear(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write, uint32_t units,
+		     bool whole)
 {
-	uint64_t block = dev->profile.logical_block;
-
-	return iomapi_sim_is_atomic(dev, write->unit * block, write->nr_units * block);
-}
-
-void iomapi_sim_tear(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write, uint32_t units)
-{
-	bool whole = is_one_group(dev, write), chosen = units == IOMAPI_SIM_CHOSEN;
+	bool chosen = units == IOMAPI_SIM_CHOSEN;
 
 	for (uint32_t i = 0; i < write->nr_units; i++) {
 		if (!chosen)
@@ -407,116 +490,4 @@ void iomapi_sim_tear(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write,
 		else
 			write->hidden[i] = (uint8_t)iomap_sim_choose(dev->sim, "failed", 2);
 	}
-}
-
-/* ---- after a power failure ---- */
-
-static uint32_t nr_groups(const struct iomapi_sim_dev *dev, const struct iomapi_sim_write *write)
-{
-	return is_one_group(dev, write) ? 1 : write->nr_units;
-}
-
-static bool is_shorn(struct iomapi_sim_dev *dev, const struct iomapi_sim_write *write)
-{
-	return dev->profile.shorn_sectors && write->stage != IOMAPI_SIM_COMPLETED &&
-	       !iomap_sim_choose(dev->sim, "shorn", 4);
-}
-
-static void survive(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write, uint32_t group)
-{
-	bool whole = is_one_group(dev, write), shorn = !whole && is_shorn(dev, write);
-
-	for (uint32_t i = whole ? 0 : group; i < (whole ? write->nr_units : group + 1); i++) {
-		struct iomapi_sim_version *v = &write->versions[i];
-		uint64_t unit = write->unit + i;
-
-		if (!v->write)
-			continue;	/* a later one is known to be durable */
-		if (shorn)
-			make_noise(dev, durable(dev, unit), STREAM_SHORN, write->id);
-		else
-			move(dev, durable(dev, unit), &v->content);
-	}
-}
-
-/* Bytes that shared a physical block with what was being written. */
-static void damage_neighbours(struct iomapi_sim_dev *dev, const struct iomapi_sim_write *write)
-{
-	uint32_t per = dev->profile.physical_block / dev->profile.logical_block;
-	uint64_t first = write->unit - write->unit % per;
-	uint64_t end = (write->unit + write->nr_units + per - 1) / per * per;
-
-	if (dev->profile.power_safe_overwrite || per == 1 ||
-	    write->stage == IOMAPI_SIM_COMPLETED || iomap_sim_choose(dev->sim, "damage", 4))
-		return;
-	for (uint64_t unit = first; unit < end && unit < dev->nr_units; unit++) {
-		if (unit - write->unit < write->nr_units || !chunk_of(dev, unit) ||
-		    durable(dev, unit)->key == STREAM_NEVER_WRITTEN)
-			continue;
-		if (iomap_sim_choose(dev->sim, "neighbour", 2))
-			make_noise(dev, durable(dev, unit), STREAM_DAMAGED, write->id);
-	}
-}
-
-/* Which prefix a write belongs to. */
-static uint32_t line_of(const struct iomapi_sim_dev *dev, const struct iomapi_sim_write *write)
-{
-	return dev->profile.order == IOMAP_SIM_ORDER_FIFO ? 0 : write->queue;
-}
-
-static void survive_each(struct iomapi_sim_dev *dev, struct iomapi_sim_write *w)
-{
-	for (uint32_t g = 0; g < nr_groups(dev, w); g++)
-		if (iomap_sim_choose(dev->sim, "survive", 2))
-			survive(dev, w, g);
-}
-
-/* A prefix of the device's groups, or of those of each queue; what failed has no place in it. */
-static void survive_prefixes(struct iomapi_sim_dev *dev)
-{
-	uint32_t left[IOMAPI_SIM_QUEUES] = { 0 };
-	struct iomapi_sim_write *w;
-
-	for_each_write(w, dev)
-		if (w->completed != IOMAPI_SIM_NEVER)
-			left[line_of(dev, w)] += nr_groups(dev, w);
-	for (unsigned i = 0; i < IOMAPI_SIM_QUEUES; i++)
-		left[i] = iomap_sim_choose(dev->sim, "prefix", left[i] + 1);
-	for_each_write(w, dev) {
-		uint32_t *mine = &left[line_of(dev, w)];
-
-		if (w->completed == IOMAPI_SIM_NEVER) {
-			survive_each(dev, w);
-			continue;
-		}
-		for (uint32_t g = 0; *mine && g < nr_groups(dev, w); g++, --*mine)
-			survive(dev, w, g);
-	}
-}
-
-static void survive_any(struct iomapi_sim_dev *dev)
-{
-	struct iomapi_sim_write *w;
-
-	for_each_write(w, dev)
-		survive_each(dev, w);
-}
-
-void iomapi_sim_settle(struct iomapi_sim_dev *dev)
-{
-	struct iomapi_sim_write *w;
-	struct iomap_list *l;
-
-	while ((l = iomap_list_pop(&dev->accepted)))	/* in flight: perhaps there */
-		iomap_list_add_tail(&dev->writes, l);
-	if (dev->profile.order == IOMAP_SIM_ORDER_ANY)
-		survive_any(dev);
-	else
-		survive_prefixes(dev);
-	for_each_write(w, dev) {
-		damage_neighbours(dev, w);
-		for (uint64_t unit = w->unit; unit < w->unit + w->nr_units; unit++)
-			*top_of(dev, unit) = NULL;
-	}
-	free_all(dev, &dev->writes);
 }

@@ -32,9 +32,12 @@ int iomapi_sim_events_reserve(struct iomap_sim *sim, size_t nr)
 
 	if (sim->nr_events + nr <= sim->max_events)
 		return 0;
-	more = iomapi_sim_grow(sim->events, max * sizeof(*more));
+	more = iomapi_sim_level_alloc(sim, max * sizeof(*more));
 	if (!more)
 		return -ENOMEM;
+	if (sim->events)
+		memcpy(more, sim->events, sim->nr_events * sizeof(*more));
+	iomapi_sim_level_free(sim, sim->events);
 	sim->events = more;
 	sim->max_events = max;
 	return 0;
@@ -118,8 +121,38 @@ bool iomapi_sim_pass(struct iomap_sim *sim, enum iomapi_sim_what what,
 		power_off(sim);
 		return false;
 	}
+	if (sim->run && sim->nr_passed > IOMAPI_SIM_MAX_EVENTS) {
+		iomap_sim_fail(sim, "O44", "no end after %u events", IOMAPI_SIM_MAX_EVENTS);
+		power_off(sim);
+		return false;
+	}
+	if (sim->run) {
+		if (sim->nr_passed == sim->run->next_crash)
+			iomapi_sim_strike(sim);
+		iomapi_sim_see(sim, what, cmd);
+	}
 	hash_event(sim, what, cmd);
 	return true;
+}
+
+/* 146 years: no sum of it and of what rules may say wraps.  Waits move the clock no further, but
+ * commands do, so a wait without an end has a later one. */
+#define MAX_TIME ((int64_t)1 << 62)
+#define NO_END INT64_MAX
+
+int64_t iomapi_sim_until(const struct iomap_sim *sim, int64_t timeout_ns)
+{
+	int64_t left = sim->now < MAX_TIME ? MAX_TIME - sim->now : 0;
+
+	if (timeout_ns < 0 || timeout_ns > left)
+		return NO_END;
+	return sim->now + timeout_ns;
+}
+
+void iomapi_sim_pass_time(struct iomap_sim *sim, int64_t until)
+{
+	if (until < NO_END)
+		sim->now = until;
 }
 
 bool iomapi_sim_step(struct iomap_sim *sim)
@@ -141,7 +174,7 @@ bool iomapi_sim_step(struct iomap_sim *sim)
 
 IOMAP_API int iomap_sim_cut_at(struct iomap_sim *sim, uint64_t event)
 {
-	if (sim->off || !event || event > UINT64_MAX - sim->nr_passed)
+	if (sim->off || sim->run || !event || event > UINT64_MAX - sim->nr_passed)
 		return -EINVAL;
 	sim->cut_at = sim->nr_passed + event;
 	return 0;
@@ -158,16 +191,27 @@ IOMAP_API int iomap_sim_power_on(struct iomap_sim *sim)
 		return -EINVAL;
 	if (sim->nr_unreaped)
 		return -EBUSY;
-	sim->off = false;
+	iomapi_sim_files_drop(sim);
 	for (unsigned i = 0; i < sim->nr_devs; i++) {
-		iomapi_sim_settle(&sim->devs[i]);
+		int rc = iomapi_sim_settle(&sim->devs[i]);
+
+		if (rc)
+			return rc;	/* those before it have nothing open any more */
 		sim->devs[i].removed = false;
+		memset(sim->devs[i].last, 0, sizeof(sim->devs[i].last));
 	}
+	sim->off = false;
 	hash_event(sim, IOMAPI_SIM_PASS_POWER_ON, NULL);
 	return 0;
 }
 
 /* ---- life ---- */
+
+/* A power of two, and not smaller. */
+static bool fits(uint32_t n, uint32_t least)
+{
+	return n >= least && !(n & (n - 1));
+}
 
 static bool profile_ok(const struct iomap_sim_profile *p)
 {
@@ -175,16 +219,19 @@ static bool profile_ok(const struct iomap_sim_profile *p)
 
 	if (p->struct_size < sizeof(*p) || (block != 512 && block != IOMAPI_SIM_MAX_BLOCK))
 		return false;
-	if (p->physical_block < block || p->physical_block % block ||
-	    p->atomic_normal < block || p->atomic_normal % block ||
-	    p->atomic_power_fail < block || p->atomic_power_fail % block ||
-	    p->atomic_boundary % block)
+	if (!fits(p->physical_block, block) || !fits(p->atomic_normal, block) ||
+	    !fits(p->atomic_power_fail, block))
+		return false;
+	if (p->atomic_boundary && (!fits(p->atomic_boundary, p->atomic_normal) ||
+				   !fits(p->atomic_boundary, p->atomic_power_fail)))
+		return false;
+	if (!fits(p->memory_align, 1) || p->memory_align > 65536 || p->max_bytes < p->memory_align)
 		return false;
 	if (p->order > IOMAP_SIM_ORDER_FIFO || p->fua > IOMAP_SIM_FUA_NATIVE ||
 	    p->discard > IOMAP_SIM_DISCARD_ONES)
 		return false;
 	return p->max_bytes >= block && !(p->max_bytes % block) && p->max_bytes <= 1u << 30 &&
-	       p->max_segs && p->memory_align && p->queue_depth && p->nr_queues &&
+	       p->max_segs && p->queue_depth && p->nr_queues &&
 	       p->nr_queues <= IOMAPI_SIM_QUEUES;
 }
 
@@ -195,7 +242,7 @@ static int dev_init(struct iomap_sim *sim, unsigned i, const struct iomap_sim_de
 	struct iomapi_sim_dev *dev = &sim->devs[i];
 
 	if (!profile || !profile_ok(profile) || !opts->name || !*opts->name ||
-	    strlen(opts->name) >= sizeof(dev->name) || strpbrk(opts->name, ",:"))
+	    strlen(opts->name) >= sizeof(dev->name) || strpbrk(opts->name, " ,:;=\t\r\n"))
 		return -EINVAL;
 	for (unsigned other = 0; other < i; other++)
 		if (!strcmp(sim->devs[other].name, opts->name))
@@ -224,7 +271,9 @@ IOMAP_API int iomap_sim_new(const struct iomap_sim_opts *opts, struct iomap_sim 
 	if (!sim)
 		return -ENOMEM;
 	iomapi_sim_choice_init(&sim->choice, opts->seed);
+	sim->noise_seed = opts->seed;
 	iomap_list_init(&sim->free_cmds);
+	iomap_list_init(&sim->blocks);
 	sim->backends[0] = &iomapi_sim_backend;
 	sim->backend_args[0] = sim;
 	sim->devs = iomapi_sim_zalloc(opts->nr_devs * sizeof(*sim->devs));
@@ -245,10 +294,13 @@ IOMAP_API void iomap_sim_delete(struct iomap_sim **sim)
 
 	if (!s)
 		return;
+	iomapi_sim_files_drop(s);
 	for (unsigned i = 0; i < s->nr_devs; i++)
 		iomapi_sim_image_delete(&s->devs[i]);
 	while ((l = iomap_list_pop(&s->free_cmds)))
 		iomapi_sim_free(iomap_container_of(l, struct iomapi_sim_cmd, node));
+	while ((l = iomap_list_pop(&s->blocks)))
+		iomapi_sim_free(l);
 	iomapi_sim_disarm(s);
 	iomapi_sim_free(s->devs);
 	iomapi_sim_free(s->events);

@@ -4,12 +4,20 @@
  *
  *	choose.c	the choice stream, and draws that are no choices
  *	profile.c	the presets
- *	image.c		the content of a device: durable bytes, versions above them, survivors
+ *	image.c		the content of a device: durable bytes, versions above them
+ *	survive.c	what of that is left when power comes back
  *	device.c	commands: accepted, linearised, completed, reaped; the backend
  *	fault.c		what armed rules do to commands	script.c	rules, as text
  *	sim.c		the clock, the events, the power
  *	env.c		what an environment needs to live in simulated time
+ *	level.c		worlds that are undone
+ *	plain.c		devices by name, for engines without queues
+ *	run.c		one execution of a case, with its crashes
+ *	check.c		many of them		shrink.c	a failure made small
+ *	token.c		a failure in one word	report.c	and on one screen
  *	memory.c	where memory comes from; memory_sanity.c: and how mistakes show
+ *	file.c		files on a device: the calls
+ *	file_cache.c	what of them is not durable yet	file_disk.c	how they lie on the device
  *	hash.c		of bytes
  *	dump.c		a device's content in a file
  *
@@ -23,7 +31,7 @@
 #include <iomap/sim.h>
 #include <iomap/sync.h>
 
-#define IOMAPI_SIM_CHUNK	512u	/* units that are looked up together */
+#define IOMAPI_SIM_CHUNK	64u	/* units that are looked up together */
 #define IOMAPI_SIM_MAX_BLOCK	4096u
 #define IOMAPI_SIM_BUCKETS	1024u
 #define IOMAPI_SIM_QUEUES	16u	/* of a device at most; more ioqs share them */
@@ -36,23 +44,52 @@ void *iomapi_sim_align(size_t size, size_t align);	/* a power of two */
 void iomapi_sim_free(void *mem);
 void iomapi_sim_poison(void *mem, size_t size);	/* it is kept, but nobody's */
 
+/* ---- level.c ---- */
+
+/*
+ * A level is a world that will be undone: a run of a seed, above that a crash in it, above that a
+ * crash in recovery.  What a level needs is given back all at once.
+ */
+struct iomapi_sim_level;
+int iomapi_sim_level_new(struct iomap_sim *sim, struct iomapi_sim_level **level);
+void iomapi_sim_level_delete(struct iomapi_sim_level **level);
+/* Power went: only the devices are left, as they may be; without cut, as reads saw them.
+ * -ENOMEM. */
+int iomapi_sim_enter(struct iomap_sim *sim, struct iomapi_sim_level *level, bool cut);
+void iomapi_sim_leave(struct iomap_sim *sim);	/* as if nothing had been */
+/* The level's; without one, of the heap. */
+void *iomapi_sim_level_alloc(struct iomap_sim *sim, size_t size);
+void *iomapi_sim_level_zalloc(struct iomap_sim *sim, size_t size);
+void iomapi_sim_level_free(struct iomap_sim *sim, void *mem);
+void iomapi_sim_remember(struct iomap_sim *sim, uint8_t *fate);	/* to be reset */
+void iomapi_sim_no_memory(struct iomap_sim *sim);	/* the run is not worth anything */
+bool iomapi_sim_out_of_memory(const struct iomap_sim *sim);
+
 /* ---- hash.c ---- */
 uint64_t iomapi_sim_hash(const void *mem, size_t len);
 
 /* ---- choose.c ---- */
 
+struct iomapi_sim_made {		/* a choice */
+	const char *site;
+	uint32_t value, n;
+};
 /* A seeded generator, or a record that is played back; when it is used up every choice is 0. */
 struct iomapi_sim_choice {
 	uint64_t seed, state[4];
-	const uint32_t *replay;
+	const struct iomapi_sim_made *replay;
+	bool still;			/* devices are as fast as they can be: no latencies */
 	size_t nr_replay, next;
-	uint32_t *record;		/* NULL: not recorded */
+	bool replays;
+	struct iomapi_sim_made *record;	/* NULL: not recorded */
 	size_t nr_record, max_record;
 	bool lost;			/* the record is not whole: no memory */
 };
 void iomapi_sim_choice_init(struct iomapi_sim_choice *c, uint64_t seed);
 /* 0..n-1 for n > 0, evenly. */
-uint32_t iomapi_sim_draw(struct iomapi_sim_choice *c, uint32_t n);
+uint32_t iomapi_sim_draw(struct iomapi_sim_choice *c, const char *site, uint32_t n);
+/* One time in four; when all is gone through, it is one way of two. */
+bool iomapi_sim_rarely(struct iomap_sim *sim, const char *site);
 /* No choice, for it depends on nothing but its key: another draw elsewhere does not shift it. */
 uint64_t iomapi_sim_mix(uint64_t seed, uint64_t stream, uint64_t entity, uint64_t counter);
 /* A hash of both, in this order. */
@@ -60,6 +97,13 @@ uint64_t iomapi_sim_fold(uint64_t hash, uint64_t value);
 void iomapi_sim_noise(uint8_t *mem, size_t len, uint64_t seed, uint64_t stream, uint64_t entity);
 
 /* ---- image.c ---- */
+
+/* Keys of content without bytes: noise of that stream and write, or another constant. */
+enum iomapi_sim_stream {
+	IOMAPI_SIM_NEVER_WRITTEN = 1, IOMAPI_SIM_DISCARDED, IOMAPI_SIM_SHORN_NOISE,
+	IOMAPI_SIM_DAMAGED, IOMAPI_SIM_NR_STREAMS,
+};
+#define IOMAPI_SIM_UNREADABLE	(UINT64_MAX - 2)
 
 struct iomapi_sim_dev;
 struct iomapi_sim_cmd;
@@ -83,19 +127,40 @@ enum iomapi_sim_stage { IOMAPI_SIM_ACCEPTED, IOMAPI_SIM_LINEARISED, IOMAPI_SIM_C
 struct iomapi_sim_write {
 	struct iomap_list node;		/* in dev->accepted, then dev->writes */
 	uint64_t id, unit;
+	uint64_t first, last;		/* units of its whole command */
 	uint64_t completed;		/* how many of the device had, with it; or NEVER */
 	uint32_t nr_units, nr_left;	/* left: versions that count */
 	uint32_t queue;
 	uint8_t stage;
+	bool whole;			/* it never tears at a power cut */
+	uint8_t damage;			/* enum iomapi_sim_fate, of its neighbours */
+	uint8_t *fates;			/* the same, per unit; a group has that of its first */
 	uint8_t *hidden;		/* of one that fails, per unit: reads look below it */
 	struct iomapi_sim_version versions[];
 };
+/* After a power cut, until they are undone again. */
+enum iomapi_sim_fate { IOMAPI_SIM_OPEN, IOMAPI_SIM_GONE, IOMAPI_SIM_THERE, IOMAPI_SIM_SHORN };
 struct iomapi_sim_chunk {
 	struct iomapi_sim_content durable[IOMAPI_SIM_CHUNK];
 	struct iomapi_sim_version *top[IOMAPI_SIM_CHUNK];
+	uint64_t known;			/* durable[i] counts; else the image below decides */
+	uint64_t own;			/* its bytes are ours, not of an image below */
+};
+/* What a device holds.  Above another one that a power cut has left, it is empty at first, and
+ * what is asked for is decided then. */
+struct iomapi_sim_image {
+	struct iomapi_sim_chunk **chunks;
+	struct iomap_list accepted, writes;
+	uint64_t nr_completed;
+	struct iomapi_sim_image *below;
+	struct iomapi_sim_write **doubt;	/* of below: what the cut left open */
+	uint32_t nr_doubt;
+	bool cut;			/* else what reads saw is there */
+	uint8_t lines;			/* prefixes are chosen */
 };
 int iomapi_sim_image_new(struct iomapi_sim_dev *dev);
 void iomapi_sim_image_delete(struct iomapi_sim_dev *dev);
+struct iomapi_sim_chunk *iomapi_sim_chunk(const struct iomapi_sim_image *image, uint64_t unit);
 /* That many units of a command, from first: in flight from here on; NULL: no memory. */
 struct iomapi_sim_write *iomapi_sim_accept(struct iomapi_sim_dev *dev,
 					   struct iomapi_sim_cmd *cmd, uint32_t first, uint32_t nr);
@@ -103,22 +168,39 @@ struct iomapi_sim_write *iomapi_sim_accept(struct iomapi_sim_dev *dev,
 void iomapi_sim_reject(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write);
 /* Of one that fails, before it takes effect: reads see its first units, or chosen ones. */
 #define IOMAPI_SIM_CHOSEN	UINT32_MAX
-void iomapi_sim_tear(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write, uint32_t units);
+void iomapi_sim_tear(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write, uint32_t units,
+		     bool whole);
 void iomapi_sim_linearise(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write);
 /* durable: a cache does not keep it. */
 void iomapi_sim_complete(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write, bool durable);
 /* Completed with an error: what it left is never known to be durable. */
-void iomapi_sim_fail(struct iomapi_sim_write *write);
+void iomapi_sim_fail(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write);
 /* A flush: what completed up to that count. */
 void iomapi_sim_persist(struct iomapi_sim_dev *dev, uint64_t completed);
 /* The same, but no flush shall cover it any more. */
 void iomapi_sim_forget(struct iomapi_sim_dev *dev, uint64_t completed);
-/* It never tears. */
-bool iomapi_sim_is_atomic(const struct iomapi_sim_dev *dev, uint64_t addr, uint64_t len);
-/* What reads see; returns its hash. */
-uint64_t iomapi_sim_read_unit(const struct iomapi_sim_dev *dev, uint64_t unit, uint8_t *mem);
-/* Power is back: choose what survived, forget the rest. */
-void iomapi_sim_settle(struct iomapi_sim_dev *dev);
+/* It never tears while power is on; and when it goes. */
+bool iomapi_sim_is_atomic(const struct iomapi_sim_dev *dev, const struct iomap_bio *bio);
+bool iomapi_sim_is_one_group(const struct iomapi_sim_dev *dev, const struct iomap_bio *bio);
+/* What reads see, and its hash; -EIO. */
+int iomapi_sim_read_unit(struct iomapi_sim_dev *dev, uint64_t unit, uint8_t *mem, uint64_t *hash);
+/* Content moves; what was there is given back. */
+void iomapi_sim_move(struct iomapi_sim_dev *dev, uint64_t unit, struct iomapi_sim_content *from);
+void iomapi_sim_free_writes(struct iomapi_sim_dev *dev);
+struct iomapi_sim_content iomapi_sim_noise_of(uint64_t stream, uint64_t write_id);
+
+/* ---- survive.c ---- */
+
+/* Power is off: all that is open of the image, in doubt[]; what is in flight counts as written.
+ * -ENOMEM.  doubt is the level's, or without one the caller's to free. */
+int iomapi_sim_freeze(struct iomapi_sim_dev *dev, struct iomapi_sim_write ***doubt, uint32_t *nr);
+/* As if nothing had been. */
+void iomapi_sim_thaw(struct iomapi_sim_dev *dev, struct iomapi_sim_write **doubt, uint32_t nr);
+/* What a unit of image->below is found to be. */
+struct iomapi_sim_content iomapi_sim_resolve(struct iomapi_sim_dev *dev,
+					     struct iomapi_sim_image *image, uint64_t unit);
+/* Power is back, for good: choose all that survived, forget the rest.  -ENOMEM: nothing is done. */
+int iomapi_sim_settle(struct iomapi_sim_dev *dev);
 
 /* ---- script.c, fault.c ---- */
 
@@ -155,6 +237,7 @@ struct iomapi_sim_rule {
 /* What a rule does to a command. */
 struct iomapi_sim_hit {
 	uint8_t kind;
+	uint32_t kinds;			/* a bit for each that was counted, to be observed */
 	int status;
 	uint32_t units;			/* of a write that fails: see iomapi_sim_tear */
 	bool in_two;			/* the first units take effect, the others later */
@@ -176,8 +259,11 @@ int iomapi_sim_parse(struct iomap_sim *sim, const char *script, struct iomapi_si
 /* QUEUED: it goes on, with the hit. */
 enum iomap_queued iomapi_sim_offer(struct iomapi_sim_dev *dev, struct iomap_bio *bio,
 				   struct iomapi_sim_hit *hit);
-int iomapi_sim_check_read(struct iomapi_sim_dev *dev, const struct iomap_bio *bio);
+int iomapi_sim_check_read(struct iomapi_sim_dev *dev, const struct iomap_bio *bio,
+			  struct iomapi_sim_hit *hit);
 void iomapi_sim_mend(struct iomapi_sim_dev *dev, const struct iomapi_sim_write *write);
+/* The host has heard of the command. */
+void iomapi_sim_observe(struct iomap_sim *sim, const struct iomapi_sim_hit *hit);
 /* Of nr things that the host is about to do, how many before the one that a rule means. */
 size_t iomapi_sim_host(struct iomap_sim *sim, enum iomapi_sim_kind kind, size_t nr);
 void iomapi_sim_disarm(struct iomap_sim *sim);
@@ -218,12 +304,11 @@ struct iomapi_sim_dev {
 	uint32_t index;
 	struct iomap_sim_profile profile;
 	uint64_t size, nr_units;
-	struct iomapi_sim_chunk **chunks;
+	struct iomapi_sim_image image;
 	uint8_t *spare_units;			/* each holds the address of the next */
-	struct iomap_list accepted, writes;	/* of writes; see image.c */
 	struct iomap_list in_flight;		/* commands */
 	uint32_t busy[IOMAPI_SIM_BUCKETS];	/* commands in flight, by where they are */
-	uint64_t nr_completed, nr_hazards;
+	uint64_t nr_hazards;
 	int64_t last[IOMAPI_SIM_QUEUES];	/* when a line's latest command takes effect */
 	bool removed, read_only;		/* removed: until power comes back */
 };
@@ -232,6 +317,107 @@ void iomapi_sim_cmd_linearise(struct iomapi_sim_cmd *cmd);
 void iomapi_sim_cmd_complete(struct iomapi_sim_cmd *cmd);
 /* Everything on its way ends with -ENODEV. */
 void iomapi_sim_dev_off(struct iomapi_sim_dev *dev);
+
+/* ---- file.c, file_cache.c, file_disk.c ---- */
+
+#define IOMAPI_SIM_NAME_BYTES	48u
+#define IOMAPI_SIM_FDS		256u
+
+/* Something cached that has a place on the device. */
+struct iomapi_sim_item {
+	bool dirty;		/* what is cached was not written */
+	bool sent;		/* it is being written */
+	bool written;		/* since the last flush, and that went well */
+};
+/* A record in two copies; the one that is known to be durable is never written. */
+struct iomapi_sim_slot {
+	struct iomapi_sim_item item;
+	uint64_t seq;		/* the newer copy counts */
+	uint32_t place;		/* block of the first copy */
+	uint32_t durable;	/* which one is */
+};
+struct iomapi_sim_block {
+	struct iomapi_sim_item item;
+	bool ready;		/* holds durable bytes of this file, so a record may lead to it */
+	bool cleared;		/* a larger size must not be durable before it */
+	uint16_t at;		/* 0: a hole */
+	uint8_t *mem;		/* NULL: as on the device */
+};
+struct iomapi_sim_inode {
+	struct iomapi_sim_slot slot;
+	uint64_t gen;		/* one for each file that ever was; 0: free */
+	uint64_t size, size_sent;
+	struct iomapi_sim_block *blocks;
+	uint32_t nr_blocks, nr_cached;	/* room; how many have mem */
+	uint32_t nr_names, nr_fds;
+	uint32_t index;
+	bool trimmed;		/* it owns blocks that only older records lead to */
+};
+struct iomapi_sim_name {
+	struct iomapi_sim_slot slot;
+	char text[IOMAPI_SIM_NAME_BYTES];	/* "": free */
+	struct iomapi_sim_inode *inode;		/* NULL: removed */
+};
+struct iomapi_sim_layout {
+	uint32_t block;		/* bytes */
+	uint32_t nr_blocks, first_data;
+	uint32_t nr_files, max_file_blocks;
+};
+/* A device that is in use. */
+struct iomapi_sim_fs {
+	struct iomap_sim *sim;
+	struct iomapi_sim_dev *dev;
+	struct iomapi_sim_layout layout;
+	struct iomapi_sim_name *names;
+	struct iomapi_sim_inode *inodes;
+	uint16_t *owners;	/* of blocks: inode + 1; 0: free */
+	uint32_t lowest;	/* no free block below */
+	uint64_t next_gen;
+	int error, theirs;	/* while things are sent; the caller's own writes' */
+};
+struct iomapi_sim_fd {
+	struct iomapi_sim_fs *fs;	/* NULL: not open */
+	struct iomapi_sim_inode *inode;
+};
+struct iomapi_sim_files {
+	struct iomapi_sim_fd fds[IOMAPI_SIM_FDS];
+	struct iomapi_sim_fs *fs[];	/* by device */
+};
+/* All that was not durable is forgotten, and no descriptor is open. */
+void iomapi_sim_files_drop(struct iomap_sim *sim);
+
+/* file_disk.c; -ENOSPC: the device is too small. */
+int iomapi_sim_fs_layout(const struct iomapi_sim_dev *dev, struct iomapi_sim_layout *layout);
+int iomapi_sim_fs_format(struct iomap_sim *sim, const struct iomapi_sim_dev *dev,
+			 const struct iomapi_sim_layout *layout);
+int iomapi_sim_fs_read(const struct iomapi_sim_fs *fs, uint32_t block, uint32_t nr, void *mem);
+int iomapi_sim_fs_load(struct iomapi_sim_fs *fs);	/* -EINVAL: not formatted */
+void *iomapi_sim_fs_alloc(struct iomap_sim *sim, size_t size);	/* zeros */
+/* Begin, send some, end: all were written, or the first error and all are dirty as before. */
+void iomapi_sim_fs_begin(struct iomapi_sim_fs *fs);
+void iomapi_sim_fs_send_block(struct iomapi_sim_fs *fs, struct iomapi_sim_block *block);
+void iomapi_sim_fs_send_inode(struct iomapi_sim_fs *fs, struct iomapi_sim_inode *inode,
+			      uint64_t size);
+void iomapi_sim_fs_send_name(struct iomapi_sim_fs *fs, struct iomapi_sim_name *name);
+
+/* file_cache.c */
+int iomapi_sim_fs_grow(struct iomapi_sim_fs *fs, struct iomapi_sim_inode *inode, uint32_t nr);
+/* Into the cache, to be changed; a hole gets a place. */
+int iomapi_sim_fs_cache(struct iomapi_sim_fs *fs, struct iomapi_sim_inode *inode, uint32_t index);
+/* Nothing but zeros beyond that size in the block that it ends in. */
+int iomapi_sim_fs_clear_tail(struct iomapi_sim_fs *fs, struct iomapi_sim_inode *inode,
+			     uint64_t size);
+void iomapi_sim_fs_trim(struct iomapi_sim_fs *fs, struct iomapi_sim_inode *inode, uint32_t first);
+/* Perhaps write things back that nobody has asked for yet. */
+void iomapi_sim_fs_early(struct iomapi_sim_fs *fs, struct iomapi_sim_inode *inode, uint64_t pos,
+			 uint64_t until);
+void iomapi_sim_fs_early_name(struct iomapi_sim_fs *fs, struct iomapi_sim_name *name);
+int iomapi_sim_fs_sync_inode(struct iomapi_sim_fs *fs, struct iomapi_sim_inode *inode);
+int iomapi_sim_fs_sync_dir(struct iomapi_sim_fs *fs);
+/* Make room of what is only to be forgotten.  -ENOSPC: there is nothing of that kind. */
+int iomapi_sim_fs_reclaim(struct iomapi_sim_fs *fs);
+void iomapi_sim_fs_reap(struct iomapi_sim_fs *fs);	/* what nothing durable leads to is free */
+void iomapi_sim_fs_delete(struct iomapi_sim_fs *fs);
 
 /* ---- sim.c ---- */
 
@@ -248,15 +434,25 @@ struct iomapi_sim_event {
 };
 struct iomap_sim {
 	struct iomapi_sim_choice choice;
+	uint64_t noise_seed;			/* of what was never written, and the like */
+	struct iomapi_sim_level *level;		/* NULL: nothing will be undone */
 	int64_t now;
 	struct iomapi_sim_event *events;	/* a heap: the first one on top */
 	size_t nr_events, max_events;
 	uint64_t nr_passed, cut_at;		/* events so far; 0: no cut */
 	bool off;
 	uint64_t next_id, digest, nr_unreaped;
+	uint64_t nr_changes;			/* of what may survive */
 	struct iomapi_sim_dev *devs;
 	unsigned nr_devs, nr_queues;
 	struct iomap_list free_cmds;
+	struct iomap_list blocks;		/* of iomap_sim_alloc, outside of levels */
+	struct iomapi_sim_queue plain;		/* of plain calls; sim is NULL before the first */
+	unsigned nr_plain;			/* writes that were started, not heard of */
+	int plain_error;			/* of the first of them that failed */
+	struct iomapi_sim_run *run;		/* NULL: without a case */
+	void *engine;				/* the user's */
+	struct iomapi_sim_files *files;		/* NULL: no file was used since power came */
 	const struct iomap_backend_ops *backends[2];
 	void *backend_args[1];
 	struct iomapi_sim_rule *rules;
@@ -266,6 +462,10 @@ struct iomap_sim {
 	uint64_t self[32];			/* of the one thread, for the library */
 };
 /* Room for the event of one more command: 0 or -ENOMEM. */
+/* When a wait ends that begins now. */
+int64_t iomapi_sim_until(const struct iomap_sim *sim, int64_t timeout_ns);
+/* Nothing happens until then. */
+void iomapi_sim_pass_time(struct iomap_sim *sim, int64_t until);
 int iomapi_sim_events_reserve(struct iomap_sim *sim, size_t nr);
 void iomapi_sim_schedule(struct iomap_sim *sim, struct iomapi_sim_cmd *cmd,
 			 enum iomapi_sim_class class, int64_t time);
@@ -275,6 +475,95 @@ bool iomapi_sim_pass(struct iomap_sim *sim, enum iomapi_sim_what what,
 bool iomapi_sim_step(struct iomap_sim *sim);	/* the next event; false: there is none */
 
 struct iomapi_sim_dev *iomapi_sim_find(const struct iomap_sim *sim, const char *name);
+
+/* ---- run.c ---- */
+
+struct iomapi_sim_trace {
+	struct iomapi_sim_made *made;
+	size_t nr, max;
+};
+int iomapi_sim_trace_copy(struct iomapi_sim_trace *to, const struct iomapi_sim_made *made,
+			  size_t nr);		/* -ENOMEM */
+void iomapi_sim_trace_free(struct iomapi_sim_trace *trace);
+/* Depth first: what is to be replayed to come to the next leaf.  1; 0: there is none; -ENOMEM. */
+int iomapi_sim_next_path(struct iomapi_sim_trace *path, const struct iomapi_sim_trace *made);
+size_t iomapi_sim_nr_ops(const struct iomapi_sim_trace *trace);
+
+/* Where and how it went wrong: all that is needed to come there again. */
+struct iomapi_sim_failure {
+	char oracle[16], text[256];
+	uint64_t seed, event, event2;		/* 0: no crash; not a second one */
+	uint32_t image;				/* of that crash; drawn: by this number */
+	struct iomapi_sim_trace work, recover, recover2;	/* choices until then */
+	char *faults;					/* the script; NULL: none */
+};
+void iomapi_sim_failure_fini(struct iomapi_sim_failure *failure);
+/* What an execution shall do. */
+struct iomapi_sim_plan {
+	uint64_t seed;
+	const char *faults;		/* of work */
+	const struct iomapi_sim_failure *like;	/* NULL: all is drawn from the seed */
+	bool traces;			/* its choices; else what the seed says at its events */
+	const struct iomapi_sim_trace *path;	/* instead of a seed: choices of work, then 0 */
+	uint64_t stride;		/* crashes: one in each so many events of work; 0: none */
+	uint64_t max_images;		/* of each crash all, up to so many; 0: what images says */
+	uint32_t images;		/* drawn at each crash; 0 with traces: that of like alone */
+};
+#define IOMAPI_SIM_MAX_EVENTS	4000000u	/* of a run that does not end */
+#define IOMAPI_SIM_SEEN		24u	/* events that are remembered for the report */
+struct iomapi_sim_seen {
+	int64_t time;
+	uint64_t id, addr, len;
+	uint32_t dev;
+	int32_t status;
+	uint8_t what, op;
+};
+struct iomapi_sim_run {
+	struct iomap_sim *sim;
+	const struct iomap_sim_case *c;
+	struct iomapi_sim_level *levels[3];
+	unsigned depth;			/* 0: formatted; 1: work; 2: after a crash; 3: after two */
+	struct iomapi_sim_trace records[4];
+	size_t made[4];			/* choices when the next depth began */
+	uint64_t event[4];		/* and the event; 0: none */
+	const struct iomapi_sim_plan *plan;
+	uint64_t next_crash;		/* of this depth; 0: none */
+	uint32_t image;
+	struct { uint64_t id, digest; } *acks;
+	size_t nr_acks, max_acks;
+	char oracle[16], text[256];	/* said by iomap_sim_fail at this depth */
+	bool failed;
+	int error;			/* it could not be done */
+	struct iomapi_sim_failure failure;
+	uint64_t digest, nr_crashes, nr_images, work_events, recover_events;
+	uint64_t nr_same;		/* crashes that could be left out: nothing had changed */
+	uint64_t looked_at;		/* changes, as of the last crash */
+	bool cut_short;			/* images were left out */
+	struct iomapi_sim_seen seen[IOMAPI_SIM_SEEN];
+	uint64_t nr_seen, seen_at_crash;
+	char *notes;			/* NULL: nobody wants them */
+	size_t nr_notes, max_notes;
+};
+/* Devices, formatted.  -EINVAL, -ENOMEM, or what format said. */
+int iomapi_sim_run_new(const struct iomap_sim_case *c, uint64_t seed, struct iomapi_sim_run **run);
+void iomapi_sim_run_delete(struct iomapi_sim_run **run);
+/* 0; 1: it failed, see run->failure; negative: it could not be done. */
+int iomapi_sim_execute(struct iomapi_sim_run *run, const struct iomapi_sim_plan *plan);
+void iomapi_sim_strike(struct iomap_sim *sim);	/* power goes right before this event */
+void iomapi_sim_see(struct iomap_sim *sim, enum iomapi_sim_what what,
+		    const struct iomapi_sim_cmd *cmd);
+
+/* ---- shrink.c, token.c, report.c ---- */
+/* Smaller, with the same oracle; as it was when that is not to be had. */
+int iomapi_sim_shrink(struct iomapi_sim_run *run, struct iomapi_sim_failure *failure);
+/* false: it does not fit. */
+bool iomapi_sim_token(const struct iomap_sim_case *c, const struct iomapi_sim_failure *failure,
+		      bool traces, char *token, size_t size);
+/* 0, -EINVAL, -ENOMEM; *traces: whether the token has them. */
+int iomapi_sim_parse_token(const struct iomap_sim_case *c, const char *token,
+			   struct iomapi_sim_failure *failure, bool *traces);
+int iomapi_sim_describe(const struct iomapi_sim_run *run, const struct iomapi_sim_failure *failure,
+			struct iomap_sim_report *report);
 
 /* ---- env.c ---- */
 extern const struct iomap_sync_ops iomapi_sim_sync;

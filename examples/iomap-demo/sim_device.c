@@ -13,6 +13,7 @@
 
 #include "demo.h"
 
+#define UNREADABLE	0xee
 #define DISK		"disk"
 #define MAX_SIZE	((uint64_t)1 << 40)
 #define LL(x)		((unsigned long long)(x))
@@ -119,18 +120,37 @@ int sim_start(struct demo *d, struct device *dev, uint64_t bytes)
 	return rc ? demo_error(d, rc, "device '%s'", dev->given) : 0;
 }
 
-static int read_bdev(struct iomap_bdev *bdev, void *mem, size_t len)
+static int read_some(struct iomap_bdev *bdev, uint64_t addr, void *mem, size_t len)
 {
 	struct iomap_bvec seg;
 	struct iomap_bio bio;
 	int rc;
 
-	iomap_bio_init(&bio, bdev, IOMAP_BIO_READ, 0, &seg, 1);
+	iomap_bio_init(&bio, bdev, IOMAP_BIO_READ, addr, &seg, 1);
 	rc = iomap_bio_add(&bio, mem, len, NULL);
 	if (rc)
 		return rc;
 	iomap_bio_submit(&bio);
 	return iomap_bio_wait(&bio);
+}
+
+/* A power cut may leave blocks that cannot be read: they are as nobody's. */
+static int read_bdev(struct iomap_bdev *bdev, uint8_t *mem, size_t len)
+{
+	struct iomap_bdev_limits limits = { .struct_size = sizeof(limits) };
+	int rc = read_some(bdev, 0, mem, len);
+
+	if (rc != -EIO)
+		return rc;
+	iomap_bdev_limits(bdev, &limits);
+	for (size_t at = 0; at < len; at += limits.logical_block) {
+		rc = read_some(bdev, at, mem + at, limits.logical_block);
+		if (rc == -EIO)
+			memset(mem + at, UNREADABLE, limits.logical_block);
+		else if (rc)
+			return rc;
+	}
+	return 0;
 }
 
 /* With an environment of its own: there may be no other at that time. */

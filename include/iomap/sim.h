@@ -14,25 +14,29 @@
 #ifndef IOMAP_SIM_H
 #define IOMAP_SIM_H
 
+#include "bio.h"
 #include "env.h"
 
 IOMAP_BEGIN_DECLS
 
 struct iomap_sim;
+struct iomap_sim_report;
 
 IOMAP_API unsigned iomap_sim_version(void);	/* major << 16 | minor, of the library that runs */
 
 /* ---- devices ---- */
 
-/* In which order writes take effect, and so what can have survived without what. */
+/* In which order writes take effect, and so what can have survived without what: with an order,
+ * nothing without all that took effect before it, on the device or on this queue of it. */
 enum iomap_sim_order { IOMAP_SIM_ORDER_ANY, IOMAP_SIM_ORDER_PER_QUEUE, IOMAP_SIM_ORDER_FIFO };
 /* NONE: the library flushes behind such a write.  EMULATED: the device does. */
 enum iomap_sim_fua { IOMAP_SIM_FUA_NONE, IOMAP_SIM_FUA_EMULATED, IOMAP_SIM_FUA_NATIVE };
-/* What is read where something was discarded. */
+/* What is read where something was discarded; ANY: that, or zeros, or what was there. */
 enum iomap_sim_discard { IOMAP_SIM_DISCARD_ANY, IOMAP_SIM_DISCARD_ZEROS, IOMAP_SIM_DISCARD_ONES };
 
-/* Sizes in bytes.  atomic_*: a write that is no larger, and crosses no multiple of the boundary
- * (0: there is none), never tears; larger ones tear at logical blocks. */
+/* Sizes in bytes, powers of two.  atomic_*: a write that is no larger, and crosses no multiple of
+ * the boundary (0: there is none), never tears, while power is on or when it goes; larger ones tear
+ * at logical blocks. */
 struct iomap_sim_profile {
 	size_t struct_size;
 	uint32_t logical_block, physical_block;		/* logical: 512 or 4096 */
@@ -40,7 +44,7 @@ struct iomap_sim_profile {
 	uint8_t order, fua, discard;			/* the enums above */
 	bool volatile_cache;		/* what completed may be lost until it is flushed */
 	bool power_safe_overwrite;	/* else neighbours in the physical block may be hurt */
-	bool shorn_sectors;		/* a block that was being written may hold anything */
+	bool shorn_sectors;	/* what was being written may hold anything, or be unreadable */
 	uint64_t max_bytes;
 	uint32_t max_segs, memory_align, queue_depth, nr_queues;	/* queues: 1..16 */
 };
@@ -48,7 +52,7 @@ struct iomap_sim_profile {
 IOMAP_API const struct iomap_sim_profile *iomap_sim_preset(const char *name);
 
 struct iomap_sim_dev {
-	const char *name;	/* opened as "sim:name"; at most 31 letters, no ',' or ':' */
+	const char *name;	/* opened as "sim:name"; at most 31 letters, none of " ,:;=" */
 	const char *preset;
 	const struct iomap_sim_profile *profile;	/* overrides preset */
 	uint64_t size;			/* a multiple of the physical block */
@@ -80,7 +84,8 @@ IOMAP_API uint32_t iomap_sim_choose(struct iomap_sim *sim, const char *site, uin
 /* ---- power ---- */
 
 /* Power goes right before that event, counted from now: 1 is the next.  An event is a command
- * accepted, taking effect, completed, or heard of by the host.  -EINVAL: 0, or power is off. */
+ * accepted, taking effect, completed, or heard of by the host.  -EINVAL: 0, or power is off; or in
+ * a case, whose crashes come by themselves. */
 IOMAP_API int iomap_sim_cut_at(struct iomap_sim *sim, uint64_t event);
 IOMAP_API bool iomap_sim_is_off(const struct iomap_sim *sim);
 /*
@@ -145,12 +150,172 @@ IOMAP_API int iomap_sim_fault(struct iomap_sim *sim, const char *script);
 IOMAP_API const char *iomap_sim_fault_error(const struct iomap_sim *sim);
 
 struct iomap_sim_counter {
+	size_t struct_size;	/* set by the caller */
 	uint64_t armed;		/* rules */
 	uint64_t fired;		/* commands that they did something to */
+	uint64_t observed;	/* of which the host has heard */
 };
-/* Of one kind since iomap_sim_new, all devices.  -ENOENT: there is no such kind. */
+/* Of one kind since iomap_sim_new, all devices.  -ENOENT: there is no such kind; -EINVAL. */
 IOMAP_API int iomap_sim_fault_counters(const struct iomap_sim *sim, const char *kind,
 				       struct iomap_sim_counter *counter);
+
+/* ---- a case ---- */
+
+/*
+ * What is to be tested: an engine on some devices, all of which lose power at the same moment.
+ * The callbacks return 0, or anything else when something is wrong (iomap_sim_fail says what).
+ * work draws what it does from iomap_sim_choose; the choice "op" begins an operation.  Failures
+ * are made small by lower choices, so let 0 be the least that there is: an "op" of 0 ends work.
+ *
+ * A crash strikes while work is in a call of the simulator.  Then and there the devices are what
+ * may have survived, and recover and check run on a fresh engine; when they are through all that
+ * they did is undone, and work goes on to the next crash; power may go again in recover.  So they
+ * must not change what is shared: what an engine needs is its own, in memory of iomap_sim_alloc,
+ * and recover hands it to check by iomap_sim_set_engine.  work may keep in arg what check reads.
+ */
+struct iomap_sim_case {
+	size_t struct_size;
+	const char *name;		/* in tokens; letters, digits, '_' and '-', at most 31 */
+	const struct iomap_sim_dev *devs;
+	unsigned nr_devs, spare32;
+	int (*format)(struct iomap_sim *sim, void *arg);	/* without faults and crashes */
+	int (*work)(struct iomap_sim *sim, void *arg);		/* drive the engine, ack promises */
+	/* Both optional, in this order: a fresh engine, only the devices; what was acknowledged
+	 * is there, what was not may be, nothing else.  They run at the end of work, too. */
+	int (*recover)(struct iomap_sim *sim, void *arg);
+	int (*check)(struct iomap_sim *sim, void *arg);
+	void *arg;
+};
+struct iomap_sim_cfg {
+	size_t struct_size;
+	uint64_t seed, nr_seeds;	/* the first; default 1000 */
+	uint32_t crash_points, images;	/* of a seed, of a crash: default 16 and 1 */
+	const char *faults;		/* a script, for work only: disarmed at a crash; NULL */
+	bool twice;			/* run each seed again and compare digests */
+	bool no_shrink;			/* report the first failure as it was found */
+	/* Between seeds: non-zero ends the run, as if there were no more.  NULL: no progress. */
+	int (*progress)(void *arg, const struct iomap_sim_report *report);
+	void *progress_arg;
+};
+struct iomap_sim_report {
+	size_t struct_size;
+	uint64_t seeds, runs, crash_points, images;
+	uint64_t digest;		/* of all runs */
+	uint64_t seed;			/* of the failure */
+	uint32_t ops, choices;		/* until then, shrunk; ops are choices called "op" */
+	uint32_t ops_found, choices_found;	/* as it was found */
+	char oracle[16];		/* "": there was no failure */
+	bool exhaustive;		/* by iomap_sim_exhaust: nothing was left out */
+	char unfired[32];		/* a kind of the script that did nothing in any seed; "" */
+	char token[256];		/* for iomap_sim_replay; "": it is too long */
+	char *text;			/* one screen; freed by iomap_sim_report_fini */
+};
+/*
+ * Run seeds until one fails.  0: none did; 1: the report has the failure, shrunk; negative: the
+ * case or the configuration cannot be (-EINVAL, -ENOMEM, or what format said).
+ */
+IOMAP_API int iomap_sim_check(const struct iomap_sim_case *c, const struct iomap_sim_cfg *cfg,
+			      struct iomap_sim_report *report);
+/* The same failure again, in any process and build: as above; -EINVAL also for a bad token. */
+IOMAP_API int iomap_sim_replay(const struct iomap_sim_case *c, const char *token,
+			       struct iomap_sim_report *report);
+/*
+ * Every choice of work, depth first, a crash before each event, all that may be found after each:
+ * for works of a few operations.  Devices take as long as they must and never longer, so how
+ * commands overtake each other is not varied.  bound: images at most, 0: no bound; when it was met,
+ * exhaustive stays false.
+ */
+IOMAP_API int iomap_sim_exhaust(const struct iomap_sim_case *c, uint64_t bound,
+				struct iomap_sim_report *report);
+/* Choices of work from a fuzzer's bytes, two each, a crash before each event: 0, 1 or negative. */
+IOMAP_API int iomap_sim_fuzz_one(const struct iomap_sim_case *c, const uint8_t *bytes,
+				 size_t nr_bytes);
+IOMAP_API void iomap_sim_report_fini(struct iomap_sim_report *report);
+
+/* ---- inside the callbacks ---- */
+
+/* The engine has promised: durable from now on.  The latest digest of an id counts; what was done
+ * since is for the test to remember, before it calls the engine, anew in each work. */
+IOMAP_API void iomap_sim_ack(struct iomap_sim *sim, uint64_t id, uint64_t digest);
+IOMAP_API bool iomap_sim_acked(const struct iomap_sim *sim, uint64_t id, uint64_t *digest);
+/* Say what is wrong; the first word of a run counts.  oracle: at most 15 letters.  Returns 1. */
+IOMAP_API int iomap_sim_fail(struct iomap_sim *sim, const char *oracle, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* What recover leaves for check, or work for itself: the engine.  Each crash has its own. */
+IOMAP_API void iomap_sim_set_engine(struct iomap_sim *sim, void *engine);
+IOMAP_API void *iomap_sim_engine(const struct iomap_sim *sim);	/* NULL: none was set */
+/* For the operation list of a report. */
+IOMAP_API void iomap_sim_note(struct iomap_sim *sim, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+/* Memory that goes with the run; NULL: none. */
+IOMAP_API void *iomap_sim_alloc(struct iomap_sim *sim, size_t size);
+IOMAP_API uint64_t iomap_sim_digest(const void *mem, size_t len, uint64_t seed);
+
+/* ---- devices without the rest of libiomap ---- */
+
+/*
+ * One command, waited for.  addr and len are multiples of the logical block; a larger one than
+ * the device takes is several, one after the other.  flags: IOMAP_BIO_FUA.
+ * Bytes, fewer after a short transfer (zero_length: 0); -ENOENT: no such device; -EINVAL: not in
+ * blocks, or not in the device; -EOPNOTSUPP: FUA where there is a cache but no FUA; or the device's
+ * error, -ENODEV after a power cut.
+ */
+IOMAP_API int64_t iomap_sim_pread(struct iomap_sim *sim, const char *dev, void *mem, size_t len,
+				  uint64_t addr);
+IOMAP_API int64_t iomap_sim_pwrite(struct iomap_sim *sim, const char *dev, const void *mem,
+				   size_t len, uint64_t addr, unsigned flags);
+IOMAP_API int iomap_sim_flush(struct iomap_sim *sim, const char *dev);
+IOMAP_API int iomap_sim_discard(struct iomap_sim *sim, const char *dev, uint64_t len,
+				uint64_t addr);
+/*
+ * Several at once: a write that is not waited for; mem is copied.  iomap_sim_wait waits for all
+ * of them, on all devices: 0, or the error of the first that failed, once.
+ */
+IOMAP_API int iomap_sim_start_write(struct iomap_sim *sim, const char *dev, const void *mem,
+				    size_t len, uint64_t addr, unsigned flags);
+IOMAP_API int iomap_sim_wait_writes(struct iomap_sim *sim);
+
+/* ---- files on a device, with the weakest crash semantics that POSIX allows ---- */
+
+/*
+ * A device that is used so belongs to the layer as a whole.  One directory; names of 1 to 47 bytes.
+ * What was written, and the size, is durable after iomap_sim_file_sync of that file; that a name
+ * exists, was renamed or removed, after iomap_sim_dir_sync.  Until then each block of data, each
+ * size and each name may be the old or the new one after a power cut, in any combination: a file
+ * that was renamed is found under either name, both or none; but a name that another was renamed to
+ * refers to one of the two.  A name that is durable before its file was synced may lead to an empty
+ * one.  What was never written, or was cut off, reads as zeros.
+ * A block of data is a physical block, and 4096 bytes at least; one that is being written when
+ * power goes is what the device leaves of it: torn at logical blocks, or shorn.
+ * Any call may write something back, and then waits for all writes that were started before.
+ * A sync that failed has lost nothing: what it was to write is still read, and the next sync writes
+ * it.  A file that was removed is there until its last descriptor is closed.
+ * There are at most 64 files, one for 16 blocks on a small device but 4 at least; a file has at
+ * most 240 blocks, or 2032 where a logical block has 4096 bytes; 256 descriptors.
+ * Descriptors count from 0, the lowest free one first, and are gone with a crash.  Errors are
+ * negative: -ENOENT: no such device or file; -EEXIST: by create of a name that there is; -ENOSPC;
+ * -EFBIG; -EMFILE; -EBADF; -EINVAL: no such name can be, a negative place, or the device is not
+ * formatted; -EIO: it holds what the layer has not written; -ENOMEM; -ENODEV after a power cut, for
+ * what would be found in memory too; or the device's.
+ */
+/* -ENOSPC: the device is too small; -EBUSY: a file of it is open. */
+IOMAP_API int iomap_sim_file_format(struct iomap_sim *sim, const char *dev);
+IOMAP_API int iomap_sim_file_open(struct iomap_sim *sim, const char *dev, const char *name,
+				  bool create);
+IOMAP_API void iomap_sim_file_close(struct iomap_sim *sim, int fd);
+IOMAP_API int64_t iomap_sim_file_size(struct iomap_sim *sim, int fd);
+/* Bytes; fewer when an error came behind the first of them. */
+IOMAP_API int64_t iomap_sim_file_pread(struct iomap_sim *sim, int fd, void *mem, size_t len,
+				       int64_t pos);	/* fewer at the end of the file */
+IOMAP_API int64_t iomap_sim_file_pwrite(struct iomap_sim *sim, int fd, const void *mem, size_t len,
+					int64_t pos);
+IOMAP_API int iomap_sim_file_truncate(struct iomap_sim *sim, int fd, int64_t size);
+IOMAP_API int iomap_sim_file_sync(struct iomap_sim *sim, int fd);
+/* One file that has both names keeps them. */
+IOMAP_API int iomap_sim_file_rename(struct iomap_sim *sim, const char *dev, const char *from,
+				    const char *to);
+IOMAP_API int iomap_sim_file_unlink(struct iomap_sim *sim, const char *dev, const char *name);
+IOMAP_API int iomap_sim_dir_sync(struct iomap_sim *sim, const char *dev);
 
 /* ---- to look at ---- */
 
@@ -158,9 +323,11 @@ IOMAP_API int64_t iomap_sim_now_ns(const struct iomap_sim *sim);
 IOMAP_API uint64_t iomap_sim_nr_events(const struct iomap_sim *sim);	/* so far */
 /* Of all events, with their times, results and data; equal runs have equal ones. */
 IOMAP_API uint64_t iomap_sim_run_digest(const struct iomap_sim *sim);
-/* How often a command met an overlapping write in flight: there is no order between them. */
+/* How often a command met an overlapping one in flight, and one of them was a write: they have no
+ * order. */
 IOMAP_API int64_t iomap_sim_hazards(const struct iomap_sim *sim, const char *dev); /* -ENOENT */
-/* Write what reads would see to a file: bytes, -ENOENT for the device, or an error of the file. */
+/* Write what reads would see to a file, zeros for what cannot be read: bytes, -ENOENT for the
+ * device, or an error of the file. */
 IOMAP_API int64_t iomap_sim_dump(const struct iomap_sim *sim, const char *dev, const char *path);
 
 IOMAP_END_DECLS

@@ -77,7 +77,7 @@ static inline void failing_disarm(struct failing *d)
 
 static inline uint64_t failing_fired(struct failing *d, const char *kind)
 {
-	struct iomap_sim_counter counter;
+	struct iomap_sim_counter counter = { .struct_size = sizeof(counter) };
 
 	ck_assert_int_eq(iomap_sim_fault_counters(d->w.sim, kind, &counter), 0);
 	return counter.fired;

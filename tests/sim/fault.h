@@ -29,7 +29,7 @@ static inline void arm(struct world *w, const char *script)
 
 static inline void check_counter(struct world *w, const char *kind, uint64_t armed, uint64_t fired)
 {
-	struct iomap_sim_counter counter;
+	struct iomap_sim_counter counter = { .struct_size = sizeof(counter) };
 
 	ck_assert_int_eq(iomap_sim_fault_counters(w->sim, kind, &counter), 0);
 	ck_assert_uint_eq(counter.armed, armed);
@@ -41,12 +41,27 @@ static inline int read_page(struct world *w, unsigned page)
 	return t_io(w->bdev, IOMAP_BIO_READ, (uint64_t)page * PAGE, t_buffer(PAGE, 0), PAGE, 0);
 }
 
-/* Pages 0..nr-1 hold 'a', durable. */
-static inline void start(struct world *w, const char *preset, uint64_t seed, unsigned nr)
+static inline void check_observed(struct world *w, const char *kind, uint64_t observed)
 {
-	world_new(w, preset, seed);
+	struct iomap_sim_counter counter = { .struct_size = sizeof(counter) };
+
+	ck_assert_int_eq(iomap_sim_fault_counters(w->sim, kind, &counter), 0);
+	ck_assert_msg(counter.observed == observed, "%s: %u observed, not %u", kind,
+		      (unsigned)counter.observed, (unsigned)observed);
+}
+
+/* Pages 0..nr-1 hold 'a', durable. */
+static inline void start_of(struct world *w, const struct iomap_sim_profile *profile,
+			    uint64_t seed, unsigned nr)
+{
+	world_new_of(w, profile, seed);
 	ck_assert_int_eq(world_write(w, 0, nr, 'a', IOMAP_BIO_FUA), 0);
 	ck_assert_int_eq(world_flush(w), 0);
+}
+
+static inline void start(struct world *w, const char *preset, uint64_t seed, unsigned nr)
+{
+	start_of(w, iomap_sim_preset(preset), seed, nr);
 }
 
 #endif

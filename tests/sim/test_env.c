@@ -85,7 +85,7 @@ static void close_all(struct host *h)
 CASE(each_allocation_fails_once, "O28",
      "-ENOMEM, nothing half open, all memory given back; without the fault all is well")
 {
-	struct iomap_sim_counter counter = { 0 };
+	struct iomap_sim_counter counter = { .struct_size = sizeof(counter) };
 	uint64_t nth = 0, fired;
 	struct world w;
 
@@ -119,7 +119,7 @@ CASE(each_allocation_fails_once, "O28",
 
 static uint64_t fired(struct iomap_sim *sim)
 {
-	struct iomap_sim_counter counter;
+	struct iomap_sim_counter counter = { .struct_size = sizeof(counter) };
 
 	ck_assert_int_eq(iomap_sim_fault_counters(sim, "short_copy", &counter), 0);
 	return counter.fired;

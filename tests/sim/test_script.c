@@ -40,7 +40,7 @@ CASE(mistakes_are_told, "", "Line, column and what was expected; nothing is arme
 		{ "at nth=3 addr=5 kind=short_copy", "line 1, column 10: expected nth= only" },
 		{ "at kind=slow ns=1000000000000001", "line 1, column 17: expected nanoseconds" },
 	};
-	struct iomap_sim_counter counter;
+	struct iomap_sim_counter counter = { .struct_size = sizeof(counter) };
 	struct world w;
 
 	world_new(&w, "consumer", 1);

@@ -47,10 +47,11 @@ static inline void world_unplug(struct world *w)
 	iomap_env_delete(&w->env);
 }
 
-static inline void world_new(struct world *w, const char *preset, uint64_t seed)
+static inline void world_new_of(struct world *w, const struct iomap_sim_profile *profile,
+				uint64_t seed)
 {
 	const struct iomap_sim_dev disk = {
-		.name = "disk", .preset = preset, .size = NR_PAGES * PAGE,
+		.name = "disk", .profile = profile, .size = NR_PAGES * PAGE,
 	};
 	const struct iomap_sim_opts opts = {
 		.struct_size = sizeof(opts), .seed = seed, .devs = &disk, .nr_devs = 1,
@@ -58,6 +59,11 @@ static inline void world_new(struct world *w, const char *preset, uint64_t seed)
 
 	ck_assert_int_eq(iomap_sim_new(&opts, &w->sim), 0);
 	world_plug_in(w);
+}
+
+static inline void world_new(struct world *w, const char *preset, uint64_t seed)
+{
+	world_new_of(w, iomap_sim_preset(preset), seed);
 }
 
 static inline void world_delete(struct world *w)
@@ -95,6 +101,32 @@ static inline int world_write(struct world *w, unsigned page, unsigned nr, char 
 	memset(mem, letter, (size_t)nr * PAGE);
 	return t_io(w->bdev, IOMAP_BIO_WRITE, (uint64_t)page * PAGE, mem, (uint64_t)nr * PAGE,
 		    flags);
+}
+
+/* Sent through any handle, and not waited for. */
+static inline void world_send(struct t_bio *b, struct iomap_bdev *bdev, unsigned page, unsigned nr,
+			      char letter, unsigned flags)
+{
+	uint8_t *mem = t_buffer(nr * PAGE, 0);
+
+	memset(mem, letter, nr * PAGE);
+	t_bio_init(b, bdev, IOMAP_BIO_WRITE, (uint64_t)page * PAGE, mem, nr * PAGE);
+	b->bio.flags = (uint16_t)flags;
+	iomap_bio_submit(&b->bio);
+}
+
+/* Block by block where it cannot be read at once; what a power cut left unreadable is garbage. */
+static inline void world_read_what_is_left(struct iomap_bdev *bdev, uint64_t addr, uint8_t *mem,
+					   uint32_t len, const struct iomap_sim_profile *profile)
+{
+	uint32_t block = profile->logical_block;
+	int rc = t_io(bdev, IOMAP_BIO_READ, addr, mem, len, 0);
+
+	for (uint32_t at = 0; rc && at < len; at += block)
+		if (t_io(bdev, IOMAP_BIO_READ, addr + at, mem + at, block, 0)) {
+			ck_assert(profile->shorn_sectors);
+			memset(mem + at, 0xee, block);
+		}
 }
 
 static inline int world_flush(struct world *w)

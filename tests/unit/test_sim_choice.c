@@ -19,7 +19,7 @@ CASE(draws_are_even, "", "Each of n values comes as often as the others, within 
 
 		iomapi_sim_choice_init(&c, s);
 		for (unsigned i = 0; i < DRAWS; i++)
-			count[iomapi_sim_draw(&c, n)]++;
+			count[iomapi_sim_draw(&c, "x", n)]++;
 		for (unsigned i = 0; i < n; i++) {
 			double d = count[i] - (double)DRAWS / n;
 
@@ -39,10 +39,10 @@ CASE(a_seed_is_a_stream, "", "The same seed gives the same draws, another one ot
 	iomapi_sim_choice_init(&b, 1);
 	iomapi_sim_choice_init(&c, 2);
 	for (unsigned i = 0; i < 1000; i++) {
-		uint32_t value = iomapi_sim_draw(&a, 1000);
+		uint32_t value = iomapi_sim_draw(&a, "x", 1000);
 
-		ck_assert_uint_eq(value, iomapi_sim_draw(&b, 1000));
-		same += value == iomapi_sim_draw(&c, 1000);
+		ck_assert_uint_eq(value, iomapi_sim_draw(&b, "x", 1000));
+		same += value == iomapi_sim_draw(&c, "x", 1000);
 	}
 	ck_assert_uint_lt(same, 20);
 }
@@ -55,18 +55,19 @@ CASE(a_record_is_played_back, "", "What was recorded decides again; when it is u
 	a.max_record = 4;
 	a.record = iomapi_sim_alloc(a.max_record * sizeof(*a.record));
 	for (unsigned i = 0; i < 100; i++)
-		iomapi_sim_draw(&a, i + 1);
+		iomapi_sim_draw(&a, "x", i + 1);
 	ck_assert_uint_eq(a.nr_record, 100);
 	ck_assert(!a.lost);
 	iomapi_sim_choice_init(&b, 4);
+	b.replays = true;
 	b.replay = a.record;
 	b.nr_replay = a.nr_record;
 	for (unsigned i = 0; i < 100; i++)
-		ck_assert_uint_eq(iomapi_sim_draw(&b, i + 1), a.record[i]);
+		ck_assert_uint_eq(iomapi_sim_draw(&b, "x", i + 1), a.record[i].value);
 	for (unsigned i = 0; i < 10; i++)
-		ck_assert_uint_eq(iomapi_sim_draw(&b, 100), 0);
+		ck_assert_uint_eq(iomapi_sim_draw(&b, "x", 100), 0);
 	b.next = 99;		/* a value too large for where it is used is brought into range */
-	ck_assert_uint_lt(iomapi_sim_draw(&b, 3), 3);
+	ck_assert_uint_lt(iomapi_sim_draw(&b, "x", 3), 3);
 	iomapi_sim_free(a.record);
 }
 

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * check.c - seeds of a case, until one fails; and one failure again.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "sim.h"
+
+#define NOTES	2000u
+
+static int start_report(struct iomap_sim_report *report)
+{
+	if (!report || report->struct_size < sizeof(*report))
+		return -EINVAL;
+	memset(report, 0, sizeof(*report));
+	report->struct_size = sizeof(*report);
+	return 0;
+}
+
+static void count(struct iomap_sim_report *report, const struct iomapi_sim_run *run)
+{
+	report->runs++;
+	report->crash_points = run->nr_crashes;
+	report->images = run->nr_images;
+	report->digest = run->digest;
+}
+
+static int set_faults(struct iomapi_sim_failure *f, const char *script)
+{
+	f->faults = NULL;
+	if (!script)
+		return 0;
+	f->faults = iomapi_sim_zalloc(strlen(script) + 1);
+	if (!f->faults)
+		return -ENOMEM;
+	strcpy(f->faults, script);
+	return 0;
+}
+
+/* Once more, to be looked at: it must fail as it did, or the engine does not do what it did. */
+static int show(struct iomapi_sim_run *run, struct iomapi_sim_failure *f, bool traces,
+		struct iomap_sim_report *report)
+{
+	const struct iomapi_sim_plan plan = {
+		.seed = f->seed, .faults = f->faults, .like = f, .traces = traces,
+		.images = !traces,
+	};
+	int rc;
+
+	run->notes = iomapi_sim_alloc(NOTES);
+	run->max_notes = NOTES;
+	rc = run->notes ? iomapi_sim_execute(run, &plan) : -ENOMEM;
+	report->runs++;
+	if (rc == 1) {
+		report->seed = f->seed;
+		memcpy(report->oracle, run->failure.oracle, sizeof(report->oracle));
+		report->ops = (uint32_t)iomapi_sim_nr_ops(&run->failure.work);
+		report->choices = (uint32_t)run->failure.work.nr;
+		run->failure.faults = f->faults;
+		rc = iomapi_sim_describe(run, &run->failure, report);
+		run->failure.faults = NULL;
+		rc = rc ? rc : 1;
+	}
+	iomapi_sim_free(run->notes);
+	run->notes = NULL;
+	return rc;
+}
+
+/* The run has failed: shrink it, and tell. */
+static int tell(struct iomapi_sim_run *run, const struct iomap_sim_cfg *cfg,
+		struct iomap_sim_report *report)
+{
+	struct iomapi_sim_failure f = run->failure;
+	int rc = set_faults(&f, cfg->faults);
+
+	memset(&run->failure, 0, sizeof(run->failure));
+	report->ops_found = (uint32_t)iomapi_sim_nr_ops(&f.work);
+	report->choices_found = (uint32_t)f.work.nr;
+	/* As it was found, for a case that does not fit in a word when it is shrunk. */
+	iomapi_sim_token(run->c, &f, false, report->token, sizeof(report->token));
+	if (!rc && !cfg->no_shrink) {
+		char token[sizeof(report->token)];
+
+		rc = iomapi_sim_shrink(run, &f);
+		if (!rc && iomapi_sim_token(run->c, &f, true, token, sizeof(token)))
+			memcpy(report->token, token, sizeof(token));
+	}
+	if (!rc)
+		rc = show(run, &f, !cfg->no_shrink, report);
+	if (!rc) {	/* not again: it depends on what the simulation does not know */
+		memcpy(report->oracle, "O46", 4);
+		report->token[0] = 0;
+		rc = 1;
+	}
+	iomapi_sim_failure_fini(&f);
+	return rc;
+}
+
+/* The digest of the same seed must be the same. */
+static int again(struct iomapi_sim_run *run, const struct iomapi_sim_plan *plan)
+{
+	uint64_t first = run->digest;
+	int rc;
+
+	run->digest = 0;
+	rc = iomapi_sim_execute(run, plan);
+	return rc ? rc : run->digest != first;
+}
+
+static int one_seed(struct iomapi_sim_run *run, const struct iomap_sim_cfg *cfg,
+		    const struct iomapi_sim_plan *plan, struct iomap_sim_report *report)
+{
+	uint64_t all = run->digest;
+	int rc;
+
+	run->digest = 0;
+	rc = iomapi_sim_execute(run, plan);
+	if (!rc && cfg->twice) {
+		rc = again(run, plan);
+		if (rc == 1 && !run->failed)
+			memcpy(report->oracle, "O46", 4);
+	}
+	run->digest = iomapi_sim_fold(all, run->digest);
+	report->seeds++;
+	count(report, run);
+	return rc;
+}
+
+static int all_seeds(struct iomapi_sim_run *run, const struct iomap_sim_cfg *cfg,
+		     struct iomap_sim_report *report)
+{
+	struct iomapi_sim_plan plan = { .seed = cfg->seed, .faults = cfg->faults };
+	int rc = iomapi_sim_execute(run, &plan);	/* how long is it? */
+
+	count(report, run);
+	report->seeds = rc == 1;
+	plan.stride = run->work_events / cfg->crash_points + 1;
+	plan.images = cfg->images;
+	for (uint64_t n = 0; !rc && n < cfg->nr_seeds; n++, plan.seed++) {
+		rc = one_seed(run, cfg, &plan, report);
+		if (!rc && cfg->progress && cfg->progress(cfg->progress_arg, report))
+			break;
+	}
+	return rc;
+}
+
+/* A rule that nothing came of has tested nothing. */
+static void look_at_faults(const struct iomapi_sim_run *run, struct iomap_sim_report *report)
+{
+	for (unsigned k = 1; k < IOMAPI_SIM_NR_KINDS; k++)
+		if (run->sim->counters[k].armed && !run->sim->counters[k].fired)
+			strcpy(report->unfired, iomapi_sim_kinds[k].name);
+}
+
+static void defaults(struct iomap_sim_cfg *cfg, const struct iomap_sim_cfg *given)
+{
+	memset(cfg, 0, sizeof(*cfg));
+	if (given)
+		memcpy(cfg, given, given->struct_size < sizeof(*cfg) ? given->struct_size
+								     : sizeof(*cfg));
+	if (!cfg->nr_seeds)
+		cfg->nr_seeds = 1000;
+	if (!cfg->crash_points)
+		cfg->crash_points = 16;
+	if (!cfg->images)
+		cfg->images = 1;
+}
+
+/* A script with a mistake is told in the report. */
+static int try_script(struct iomapi_sim_run *run, const char *script,
+		      struct iomap_sim_report *report)
+{
+	int rc = script ? iomap_sim_fault(run->sim, script) : 0;
+
+	if (rc == -EINVAL) {
+		report->text = iomapi_sim_alloc(sizeof(run->sim->fault_error));
+		if (report->text)
+			strcpy(report->text, iomap_sim_fault_error(run->sim));
+	}
+	iomapi_sim_disarm(run->sim);
+	memset(run->sim->counters, 0, sizeof(run->sim->counters));
+	return rc;
+}
+
+IOMAP_API int iomap_sim_check(const struct iomap_sim_case *c, const struct iomap_sim_cfg *given,
+			      struct iomap_sim_report *report)
+{
+	struct iomap_sim_cfg cfg;
+	struct iomapi_sim_run *run = NULL;
+	int rc = start_report(report);
+
+	if (!rc && given && given->struct_size < sizeof(given->struct_size))
+		rc = -EINVAL;
+	if (rc)
+		return rc;
+	defaults(&cfg, given);
+	rc = iomapi_sim_run_new(c, cfg.seed, &run);
+	if (!rc)
+		rc = try_script(run, cfg.faults, report);
+	if (!rc)
+		rc = all_seeds(run, &cfg, report);
+	if (!rc)
+		look_at_faults(run, report);
+	if (rc == 1 && !report->oracle[0])
+		rc = tell(run, &cfg, report);
+	iomapi_sim_run_delete(&run);
+	return rc;
+}
+
+/* ---- all of it ---- */
+
+static int all_paths(struct iomapi_sim_run *run, uint64_t bound, struct iomap_sim_report *report)
+{
+	struct iomapi_sim_trace path = { 0 };
+	struct iomapi_sim_plan plan = { .path = &path, .stride = 1 };
+	int rc, more;
+
+	do {
+		plan.max_images = bound - run->nr_images;
+		rc = iomapi_sim_execute(run, &plan);
+		count(report, run);
+		more = rc ? 0 : iomapi_sim_next_path(&path, &run->records[1]);
+	} while (more == 1 && run->nr_images < bound);
+	report->exhaustive = !rc && !more && !run->cut_short;
+	iomapi_sim_trace_free(&path);
+	return more < 0 ? more : rc;
+}
+
+IOMAP_API int iomap_sim_exhaust(const struct iomap_sim_case *c, uint64_t bound,
+				struct iomap_sim_report *report)
+{
+	const struct iomap_sim_cfg cfg = { .struct_size = sizeof(cfg) };
+	struct iomapi_sim_run *run = NULL;
+	int rc = start_report(report);
+
+	if (rc)
+		return rc;
+	rc = iomapi_sim_run_new(c, 0, &run);
+	if (!rc)
+		rc = all_paths(run, bound ? bound : UINT64_MAX, report);
+	if (rc == 1)
+		rc = tell(run, &cfg, report);
+	iomapi_sim_run_delete(&run);
+	return rc;
+}
+
+IOMAP_API int iomap_sim_fuzz_one(const struct iomap_sim_case *c, const uint8_t *bytes,
+				 size_t nr_bytes)
+{
+	struct iomapi_sim_trace path = { .nr = nr_bytes / 2 };
+	const struct iomapi_sim_plan plan = { .path = &path, .stride = 1, .images = 1 };
+	struct iomapi_sim_run *run = NULL;
+	int rc;
+
+	path.made = iomapi_sim_zalloc((path.nr + 1) * sizeof(*path.made));
+	if (!path.made)
+		return -ENOMEM;
+	for (size_t i = 0; i < path.nr; i++)
+		path.made[i].value = bytes[2 * i] | (uint32_t)bytes[2 * i + 1] << 8;
+	rc = iomapi_sim_run_new(c, 0, &run);
+	if (!rc)
+		rc = iomapi_sim_execute(run, &plan);
+	iomapi_sim_run_delete(&run);
+	iomapi_sim_free(path.made);
+	return rc;
+}
+
+/* ---- one again ---- */
+
+IOMAP_API int iomap_sim_replay(const struct iomap_sim_case *c, const char *token,
+			       struct iomap_sim_report *report)
+{
+	struct iomapi_sim_failure f = { 0 };
+	struct iomapi_sim_run *run = NULL;
+	bool traces = false;
+	int rc;
+
+	if (!c || !c->name || !token)
+		return -EINVAL;
+	rc = iomapi_sim_parse_token(c, token, &f, &traces);	/* before its report is used anew */
+	if (!rc)
+		rc = start_report(report);
+	if (rc) {
+		iomapi_sim_failure_fini(&f);
+		return rc;
+	}
+	rc = iomapi_sim_run_new(c, f.seed, &run);
+	if (!rc)
+		rc = try_script(run, f.faults, report);
+	if (!rc) {
+		iomapi_sim_token(c, &f, traces, report->token, sizeof(report->token));
+		rc = show(run, &f, traces, report);
+		count(report, run);
+	}
+	if (rc == 1)
+		report->ops_found = report->ops, report->choices_found = report->choices;
+	iomapi_sim_run_delete(&run);
+	iomapi_sim_failure_fini(&f);
+	return rc;
+}

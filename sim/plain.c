@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * plain.c - devices by name, one call after the other, for engines that have no queues.
+ *
+ * A queue of the simulation's own goes the way of any other; a call steps from event to event until
+ * its command has been heard of.  Only short transfers differ: here the caller is told.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "sim.h"
+
+struct plain {
+	struct iomap_bio bio;
+	struct iomap_bvec seg;
+	bool waited;			/* the caller has it; else it goes with its end */
+	bool done;
+	uint8_t mem[];
+};
+
+static struct plain *plain_of(struct iomap_bio *bio)
+{
+	return iomap_container_of(bio, struct plain, bio);
+}
+
+static void hear(struct iomap_sim *sim)
+{
+	struct iomap_bio *bio;
+
+	if (iomapi_sim_backend.reap(&sim->plain, &bio, 1, 1, -1) != 1)
+		return;
+	plain_of(bio)->done = true;
+	if (plain_of(bio)->waited)
+		return;
+	if (!sim->plain_error)
+		sim->plain_error = bio->status;
+	sim->nr_plain--;
+	iomapi_sim_level_free(sim, plain_of(bio));
+}
+
+/* 0: it is on its way; else its status. */
+static int send(struct iomap_sim *sim, struct iomapi_sim_dev *dev, struct plain *p)
+{
+	if (!sim->plain.sim) {
+		iomap_list_init(&sim->plain.done);
+		sim->plain.sim = sim;
+		sim->plain.index = sim->nr_queues++;
+	}
+	p->bio.backend[0] = p->bio.len;
+	for (;;) {
+		switch (iomapi_sim_backend.queue(&sim->plain, dev, &p->bio)) {
+		case IOMAP_QUEUE_QUEUED:
+			return 0;
+		case IOMAP_QUEUE_DONE:
+			p->done = true;
+			return p->bio.status;
+		case IOMAP_QUEUE_BUSY:
+			if (sim->plain.in_flight)
+				hear(sim);
+		}
+	}
+}
+
+static void init(struct plain *p, struct iomapi_sim_dev *dev, enum iomap_bio_op op, uint64_t addr,
+		 size_t len, void *mem)
+{
+	memset(p, 0, sizeof(*p));
+	p->bio = (struct iomap_bio){
+		.op = (uint8_t)op, .addr = addr, .len = len, .segs = &p->seg,
+		.nr_segs = mem ? 1 : 0, .max_segs = 1, .owner = dev,
+	};
+	p->seg = (struct iomap_bvec){ mem, len, NULL };
+}
+
+/* One command: bytes, or an error. */
+static int64_t call(struct iomap_sim *sim, struct iomapi_sim_dev *dev, enum iomap_bio_op op,
+		    uint64_t addr, size_t len, void *mem, unsigned flags)
+{
+	struct plain p;
+	int rc;
+
+	init(&p, dev, op, addr, len, mem);
+	p.bio.flags = (uint16_t)flags;
+	p.bio.backend[1] = 1;		/* tell a short transfer */
+	p.waited = true;
+	rc = send(sim, dev, &p);
+	while (!rc && !p.done)
+		hear(sim);
+	rc = p.bio.status;
+	return rc ? rc : (int64_t)p.bio.backend[0];
+}
+
+static int check(const struct iomap_sim *sim, const char *name, uint64_t addr, uint64_t len,
+		 unsigned flags, struct iomapi_sim_dev **dev)
+{
+	struct iomapi_sim_dev *d = iomapi_sim_find(sim, name);
+
+	*dev = d;
+	if (!d)
+		return -ENOENT;
+	if (addr % d->profile.logical_block || len % d->profile.logical_block)
+		return -EINVAL;
+	if (len > d->size || addr > d->size - len || flags & ~(unsigned)IOMAP_BIO_FUA)
+		return -EINVAL;
+	if (flags && d->profile.volatile_cache && d->profile.fua == IOMAP_SIM_FUA_NONE)
+		return -EOPNOTSUPP;
+	return 0;
+}
+
+static size_t piece_of(const struct iomapi_sim_dev *dev, size_t len)
+{
+	return len < dev->profile.max_bytes ? len : (size_t)dev->profile.max_bytes;
+}
+
+/* As many commands as it takes; a short one ends it. */
+static int64_t transfer(struct iomap_sim *sim, const char *name, enum iomap_bio_op op,
+			uint64_t addr, size_t len, uint8_t *mem, unsigned flags)
+{
+	struct iomapi_sim_dev *dev;
+	int64_t rc = check(sim, name, addr, len, flags, &dev);
+	size_t done = 0;
+
+	while (!rc && done < len) {
+		size_t n = piece_of(dev, len - done);
+
+		rc = call(sim, dev, op, addr + done, n, mem ? mem + done : NULL, flags);
+		if (rc < 0)
+			break;
+		done += (size_t)rc;
+		if ((size_t)rc < n)
+			break;
+		rc = 0;
+	}
+	return rc < 0 ? rc : (int64_t)done;
+}
+
+IOMAP_API int64_t iomap_sim_pread(struct iomap_sim *sim, const char *dev, void *mem, size_t len,
+				  uint64_t addr)
+{
+	return transfer(sim, dev, IOMAP_BIO_READ, addr, len, mem, 0);
+}
+
+IOMAP_API int64_t iomap_sim_pwrite(struct iomap_sim *sim, const char *dev, const void *mem,
+				   size_t len, uint64_t addr, unsigned flags)
+{
+	return transfer(sim, dev, IOMAP_BIO_WRITE, addr, len, (uint8_t *)(uintptr_t)mem, flags);
+}
+
+IOMAP_API int iomap_sim_discard(struct iomap_sim *sim, const char *dev, uint64_t len,
+				uint64_t addr)
+{
+	int64_t rc = transfer(sim, dev, IOMAP_BIO_DISCARD, addr, len, NULL, 0);
+
+	return rc < 0 ? (int)rc : 0;
+}
+
+IOMAP_API int iomap_sim_flush(struct iomap_sim *sim, const char *name)
+{
+	struct iomapi_sim_dev *dev;
+	int rc = check(sim, name, 0, 0, 0, &dev);
+
+	return rc ? rc : (int)call(sim, dev, IOMAP_BIO_FLUSH, 0, 0, NULL, 0);
+}
+
+/* ---- several at once ---- */
+
+static int start_one(struct iomap_sim *sim, struct iomapi_sim_dev *dev, const uint8_t *mem,
+		     size_t len, uint64_t addr, unsigned flags)
+{
+	struct plain *p = iomapi_sim_level_alloc(sim, sizeof(*p) + len);
+	int rc;
+
+	if (!p)
+		return -ENOMEM;
+	init(p, dev, IOMAP_BIO_WRITE, addr, len, p->mem);
+	p->bio.flags = (uint16_t)flags;
+	memcpy(p->mem, mem, len);
+	sim->nr_plain++;
+	rc = send(sim, dev, p);
+	if (rc) {
+		sim->nr_plain--;
+		iomapi_sim_level_free(sim, p);
+	}
+	return rc;
+}
+
+IOMAP_API int iomap_sim_start_write(struct iomap_sim *sim, const char *name, const void *mem,
+				    size_t len, uint64_t addr, unsigned flags)
+{
+	struct iomapi_sim_dev *dev;
+	int rc = check(sim, name, addr, len, flags, &dev);
+
+	for (size_t done = 0, n; !rc && done < len; done += n) {
+		n = piece_of(dev, len - done);
+		rc = start_one(sim, dev, (const uint8_t *)mem + done, n, addr + done, flags);
+	}
+	return rc;
+}
+
+IOMAP_API int iomap_sim_wait_writes(struct iomap_sim *sim)
+{
+	int rc;
+
+	while (sim->nr_plain)
+		hear(sim);
+	rc = sim->plain_error;
+	sim->plain_error = 0;
+	return rc;
+}

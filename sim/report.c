@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * report.c - a failure on one screen.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sim.h"
+
+#define SCREEN	6000u
+#define MAX_OPS	16u
+
+struct page {
+	char *text;
+	size_t len;
+};
+
+__attribute__((format(printf, 2, 3)))
+static void print(struct page *p, const char *format, ...)
+{
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vsnprintf(p->text + p->len, SCREEN - p->len, format, args);
+	va_end(args);
+	if (n > 0)
+		p->len += (size_t)n < SCREEN - p->len ? (size_t)n : SCREEN - p->len - 1;
+}
+
+static bool is_own(const char *site)	/* the simulator's */
+{
+	static const char *const own[] = {
+		"latency", "failed", "torn", "short", "lost", "late", "writeback",
+	};
+
+	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
+		if (!strcmp(site, own[i]))
+			return true;
+	return false;
+}
+
+/* What work has drawn, an operation a line. */
+static void operations(struct page *p, const struct iomapi_sim_trace *t)
+{
+	size_t nr = 0, all = iomapi_sim_nr_ops(t);
+
+	print(p, "work:");
+	for (size_t i = 0; i < t->nr; i++) {
+		const struct iomapi_sim_made *m = &t->made[i];
+
+		if (!m->site || is_own(m->site))
+			continue;
+		if (!strcmp(m->site, "op")) {
+			if (++nr + MAX_OPS <= all && nr > 1)
+				continue;
+			print(p, "\n  %zu.", nr);
+		} else if (nr && nr + MAX_OPS <= all && nr > 1) {
+			continue;
+		}
+		print(p, " %s=%u", m->site, m->value);
+	}
+	print(p, "\n");
+}
+
+static const char *op_name(unsigned op)
+{
+	static const char *const names[] = {
+		"read", "write", "flush", "discard", "zeroes",
+	};
+
+	return op < sizeof(names) / sizeof(*names) ? names[op] : "?";
+}
+
+static void timeline(struct page *p, const struct iomapi_sim_run *run, uint64_t end)
+{
+	static const char *const what[] = {
+		"?", "is accepted", "takes effect", "completes", "is heard of",
+	};
+	uint64_t from = end > 12 ? end - 12 : 0;
+
+	if (end)
+		print(p, "devices, until then:\n");
+	for (uint64_t i = from; i < end; i++) {
+		const struct iomapi_sim_seen *s = &run->seen[i % IOMAPI_SIM_SEEN];
+
+		print(p, "  %8lld ns  %s #%llu %s", (long long)s->time,
+		      run->sim->devs[s->dev].name, (unsigned long long)s->id, op_name(s->op));
+		if (s->len)
+			print(p, " %llu..%llu", (unsigned long long)s->addr,
+			      (unsigned long long)(s->addr + s->len - 1));
+		print(p, " %s", s->what < 5 ? what[s->what] : "?");
+		print(p, s->status ? ", error %d\n" : "\n", s->status);
+	}
+}
+
+static void survivors(struct page *p, const char *when, const struct iomapi_sim_trace *t)
+{
+	if (!t->nr)
+		return;
+	print(p, "%s:", when);
+	for (size_t i = 0; i < t->nr; i++)
+		if (t->made[i].site && !is_own(t->made[i].site))
+			print(p, " %s=%u", t->made[i].site, t->made[i].value);
+	print(p, "\n");
+}
+
+int iomapi_sim_describe(const struct iomapi_sim_run *run, const struct iomapi_sim_failure *f,
+			struct iomap_sim_report *r)
+{
+	struct page p = { iomapi_sim_alloc(SCREEN), 0 };
+
+	if (!p.text)
+		return -ENOMEM;
+	p.text[0] = 0;
+	print(&p, "%s failed in %s: %s\n", f->oracle, run->c->name, f->text);
+	print(&p, "seed %llu", (unsigned long long)f->seed);
+	if (f->event)
+		print(&p, ", power goes before event %llu", (unsigned long long)f->event);
+	if (f->event2)
+		print(&p, ", and again before event %llu of recovery",
+		      (unsigned long long)f->event2);
+	print(&p, "; %u operations, %u choices", r->ops, r->choices);
+	if (r->choices_found)
+		print(&p, ", of %u and %u", r->ops_found, r->choices_found);
+	print(&p, "\n");
+	operations(&p, &f->work);
+	if (run->nr_notes)
+		print(&p, "notes:\n%s", run->notes);
+	timeline(&p, run, f->event ? run->seen_at_crash : run->nr_seen);
+	survivors(&p, "after the cut", &f->recover);
+	survivors(&p, "after the second", &f->recover2);
+	if (f->faults)
+		print(&p, "faults: %s\n", f->faults);
+	if (r->token[0])
+		print(&p, "replay %s\n"
+			  "as a test:\n"
+			  "\tck_assert_int_eq(iomap_sim_replay(the_case,\n"
+			  "\t\t\"%s\", &report), 0);\n", r->token, r->token);
+	r->text = p.text;
+	return 0;
+}
+
+IOMAP_API void iomap_sim_report_fini(struct iomap_sim_report *report)
+{
+	iomapi_sim_free(report->text);
+	report->text = NULL;
+}

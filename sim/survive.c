@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * survive.c - what is there when power comes back.
+ *
+ * When power goes an image stays as it is, and another one is put above it.  Nothing is decided
+ * until a unit is asked for: then its versions are gone through, newest first, and each is there or
+ * gone; below the last is what was durable.  So a unit ends with any of its versions, or with that.
+ *
+ * A write within the power-fail atomic unit has one fate, else each of its units has one.  With an
+ * order what is there is a prefix, of the device or of each queue, and its length is one choice;
+ * what failed has no place in it.  Only what was in flight can be shorn (garbage, or not readable
+ * until it is written), or damage neighbours in its physical block.
+ *
+ * Fates stand in the writes of the image below; the level remembers which, and takes them back.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "sim.h"
+
+static bool is_in_flight(const struct iomapi_sim_write *write)
+{
+	return write->stage != IOMAPI_SIM_COMPLETED;
+}
+
+static uint32_t nr_groups(const struct iomapi_sim_write *write)
+{
+	return write->whole ? 1 : write->nr_units;
+}
+
+/* ---- frozen and thawed ---- */
+
+static struct iomapi_sim_write *write_of(struct iomap_list *node)
+{
+	return iomap_container_of(node, struct iomapi_sim_write, node);
+}
+
+static struct iomapi_sim_version **top_of(const struct iomapi_sim_dev *dev, uint64_t unit)
+{
+	return &iomapi_sim_chunk(&dev->image, unit)->top[unit % IOMAPI_SIM_CHUNK];
+}
+
+static uint32_t length(const struct iomap_list *list)
+{
+	uint32_t nr = 0;
+
+	for (const struct iomap_list *l = list->next; l != list; l = l->next)
+		nr++;
+	return nr;
+}
+
+static uint32_t gather(struct iomap_list *list, struct iomapi_sim_write **to)
+{
+	uint32_t nr = 0;
+
+	for (struct iomap_list *l = list->next; l != list; l = l->next)
+		to[nr++] = write_of(l);
+	return nr;
+}
+
+int iomapi_sim_freeze(struct iomapi_sim_dev *dev, struct iomapi_sim_write ***doubt, uint32_t *nr)
+{
+	struct iomapi_sim_image *image = &dev->image;
+	uint32_t nr_writes = length(&image->writes);
+
+	*nr = nr_writes + length(&image->accepted);
+	*doubt = iomapi_sim_level_alloc(dev->sim, (*nr + 1) * sizeof(**doubt));
+	if (!*doubt)
+		return -ENOMEM;
+	gather(&image->writes, *doubt);
+	gather(&image->accepted, *doubt + nr_writes);
+	for (uint32_t k = nr_writes; k < *nr; k++)
+		for (uint32_t i = 0; i < (*doubt)[k]->nr_units; i++) {
+			struct iomapi_sim_version *v = &(*doubt)[k]->versions[i];
+
+			v->below = *top_of(dev, (*doubt)[k]->unit + i);
+			*top_of(dev, (*doubt)[k]->unit + i) = v;
+		}
+	return 0;
+}
+
+void iomapi_sim_thaw(struct iomapi_sim_dev *dev, struct iomapi_sim_write **doubt, uint32_t nr)
+{
+	while (nr-- && doubt[nr]->stage == IOMAPI_SIM_ACCEPTED)
+		for (uint32_t i = 0; i < doubt[nr]->nr_units; i++)
+			*top_of(dev, doubt[nr]->unit + i) = doubt[nr]->versions[i].below;
+}
+
+/* ---- fates ---- */
+
+static void decide(struct iomapi_sim_dev *dev, uint8_t *fate, enum iomapi_sim_fate what)
+{
+	*fate = (uint8_t)what;
+	iomapi_sim_remember(dev->sim, fate);
+}
+
+/* Which prefix a write belongs to. */
+static uint32_t line_of(const struct iomapi_sim_dev *dev, const struct iomapi_sim_write *write)
+{
+	return dev->profile.order == IOMAP_SIM_ORDER_FIFO ? 0 : write->queue;
+}
+
+static void choose_lines(struct iomapi_sim_dev *dev, struct iomapi_sim_image *image)
+{
+	uint32_t left[IOMAPI_SIM_QUEUES] = { 0 };
+
+	decide(dev, &image->lines, IOMAPI_SIM_THERE);
+	for (uint32_t k = 0; k < image->nr_doubt; k++)
+		if (image->doubt[k]->completed != IOMAPI_SIM_NEVER)
+			left[line_of(dev, image->doubt[k])] += nr_groups(image->doubt[k]);
+	for (unsigned i = 0; i < IOMAPI_SIM_QUEUES; i++)
+		left[i] = iomap_sim_choose(dev->sim, "prefix", left[i] + 1);
+	for (uint32_t k = 0; k < image->nr_doubt; k++) {
+		struct iomapi_sim_write *w = image->doubt[k];
+		uint32_t *mine = &left[line_of(dev, w)];
+
+		for (uint32_t g = 0; w->completed != IOMAPI_SIM_NEVER && g < nr_groups(w); g++) {
+			decide(dev, &w->fates[g], *mine ? IOMAPI_SIM_THERE : IOMAPI_SIM_GONE);
+			*mine -= *mine != 0;
+		}
+	}
+}
+
+static enum iomapi_sim_fate fate_of(struct iomapi_sim_dev *dev, struct iomapi_sim_image *image,
+				    const struct iomapi_sim_version *v)
+{
+	struct iomapi_sim_write *w = v->write;
+	uint8_t *fate = &w->fates[w->whole ? 0 : v - w->versions];
+
+	if (!image->lines && dev->profile.order != IOMAP_SIM_ORDER_ANY)
+		choose_lines(dev, image);
+	if (*fate)
+		return *fate;
+	if (!iomap_sim_choose(dev->sim, "survive", 2))
+		decide(dev, fate, IOMAPI_SIM_GONE);
+	else if (dev->profile.shorn_sectors && is_in_flight(w) &&
+		 (!w->whole || w->nr_units == 1) &&
+		 iomapi_sim_rarely(dev->sim, "shorn"))
+		decide(dev, fate, IOMAPI_SIM_SHORN);
+	else
+		decide(dev, fate, IOMAPI_SIM_THERE);
+	return *fate;
+}
+
+/* ---- units ---- */
+
+/* Does the command of the write share a physical block with the unit, and not write it? */
+static bool is_neighbour(const struct iomapi_sim_dev *dev, const struct iomapi_sim_write *w,
+			 uint64_t unit)
+{
+	uint32_t per = dev->profile.physical_block / dev->profile.logical_block;
+
+	if (unit >= w->first && unit <= w->last)
+		return false;
+	return unit / per >= w->first / per && unit / per <= w->last / per;
+}
+
+static bool is_damaged(struct iomapi_sim_dev *dev, struct iomapi_sim_write *w)
+{
+	if (!w->damage)
+		decide(dev, &w->damage, iomapi_sim_rarely(dev->sim, "damage")
+						? IOMAPI_SIM_SHORN : IOMAPI_SIM_THERE);
+	return w->damage == IOMAPI_SIM_SHORN && iomap_sim_choose(dev->sim, "neighbour", 2);
+}
+
+static void damage(struct iomapi_sim_dev *dev, struct iomapi_sim_image *image, uint64_t unit,
+		   struct iomapi_sim_content *c)
+{
+	if (dev->profile.power_safe_overwrite || !image->cut ||
+	    dev->profile.physical_block == dev->profile.logical_block ||
+	    c->key == IOMAPI_SIM_NEVER_WRITTEN)
+		return;
+	for (uint32_t k = 0; k < image->nr_doubt; k++) {
+		struct iomapi_sim_write *w = image->doubt[k];
+
+		if (is_in_flight(w) && is_neighbour(dev, w, unit) && is_damaged(dev, w))
+			*c = iomapi_sim_noise_of(IOMAPI_SIM_DAMAGED, w->id);
+	}
+}
+
+/* The newest version that is there; NULL: none. */
+static const struct iomapi_sim_version *newest(struct iomapi_sim_dev *dev,
+					       struct iomapi_sim_image *image,
+					       const struct iomapi_sim_version *v)
+{
+	for (; v; v = v->below) {
+		const struct iomapi_sim_write *w = v->write;
+
+		if (!image->cut) {
+			if (w->stage != IOMAPI_SIM_ACCEPTED &&
+			    !(w->hidden && w->hidden[v - w->versions]))
+				return v;
+		} else if (fate_of(dev, image, v) != IOMAPI_SIM_GONE) {
+			return v;
+		}
+	}
+	return NULL;
+}
+
+static bool is_shorn(const struct iomapi_sim_version *v)
+{
+	const struct iomapi_sim_write *w = v->write;
+
+	return w->fates[v - w->versions] == IOMAPI_SIM_SHORN;
+}
+
+static struct iomapi_sim_content shorn(struct iomapi_sim_dev *dev, const struct iomapi_sim_write *w)
+{
+	if (iomapi_sim_rarely(dev->sim, "unreadable"))
+		return (struct iomapi_sim_content){ NULL, IOMAPI_SIM_UNREADABLE };
+	return iomapi_sim_noise_of(IOMAPI_SIM_SHORN_NOISE, w->id);
+}
+
+struct iomapi_sim_content iomapi_sim_resolve(struct iomapi_sim_dev *dev,
+					     struct iomapi_sim_image *image, uint64_t unit)
+{
+	struct iomapi_sim_image *below = image->below;
+	struct iomapi_sim_chunk *chunk = iomapi_sim_chunk(below, unit);
+	unsigned i = unit % IOMAPI_SIM_CHUNK;
+	const struct iomapi_sim_version *v = chunk ? newest(dev, image, chunk->top[i]) : NULL;
+	struct iomapi_sim_content c;
+
+	if (v)
+		c = is_shorn(v) ? shorn(dev, v->write) : v->content;
+	else if (chunk && chunk->known >> i & 1)
+		c = chunk->durable[i];
+	else if (below->below)
+		c = iomapi_sim_resolve(dev, below, unit);
+	else
+		c = iomapi_sim_noise_of(IOMAPI_SIM_NEVER_WRITTEN, 0);
+	damage(dev, image, unit, &c);
+	return c;
+}
+
+/* ---- for good ---- */
+
+/* It is what was found; the bytes of the version go with it. */
+static void settle_unit(struct iomapi_sim_dev *dev, struct iomapi_sim_image *above, uint64_t unit)
+{
+	struct iomapi_sim_content c = iomapi_sim_resolve(dev, above, unit), *from = &c;
+	struct iomapi_sim_chunk *chunk = iomapi_sim_chunk(&dev->image, unit);
+	unsigned i = unit % IOMAPI_SIM_CHUNK;
+
+	for (struct iomapi_sim_version *v = chunk->top[i]; v; v = v->below)
+		if (c.bytes && v->content.bytes == c.bytes)
+			from = &v->content;
+	if (from != &c || chunk->durable[i].bytes != c.bytes || !c.bytes)
+		iomapi_sim_move(dev, unit, from);
+	chunk->top[i] = NULL;
+	chunk->known &= ~((uint64_t)1 << i);	/* once is enough */
+}
+
+static bool is_open(const struct iomapi_sim_dev *dev, uint64_t unit)
+{
+	const struct iomapi_sim_chunk *chunk = iomapi_sim_chunk(&dev->image, unit);
+
+	return chunk && chunk->known >> unit % IOMAPI_SIM_CHUNK & 1;
+}
+
+/* With all that share a physical block with it. */
+static void settle_write(struct iomapi_sim_dev *dev, struct iomapi_sim_image *above,
+			 const struct iomapi_sim_write *w)
+{
+	uint32_t per = dev->profile.physical_block / dev->profile.logical_block;
+	uint64_t end = (w->last / per + 1) * per;
+
+	for (uint64_t unit = w->first / per * per; unit < end && unit < dev->nr_units; unit++)
+		if (is_open(dev, unit) && (*top_of(dev, unit) || is_neighbour(dev, w, unit)))
+			settle_unit(dev, above, unit);
+}
+
+static void know_again(struct iomapi_sim_dev *dev, const struct iomapi_sim_write *w)
+{
+	uint32_t per = dev->profile.physical_block / dev->profile.logical_block;
+	uint64_t last = w->last / per * per + per - 1;
+
+	if (last >= dev->nr_units)
+		last = dev->nr_units - 1;
+	for (uint64_t c = w->first / per * per / IOMAPI_SIM_CHUNK; c <= last / IOMAPI_SIM_CHUNK;
+	     c++)
+		if (dev->image.chunks[c])
+			dev->image.chunks[c]->known = UINT64_MAX;
+}
+
+int iomapi_sim_settle(struct iomapi_sim_dev *dev)
+{
+	struct iomapi_sim_image above = { .below = &dev->image, .cut = true };
+	int rc = iomapi_sim_freeze(dev, &above.doubt, &above.nr_doubt);
+
+	for (uint32_t k = 0; !rc && k < above.nr_doubt; k++)
+		settle_write(dev, &above, above.doubt[k]);
+	for (uint32_t k = 0; !rc && k < above.nr_doubt; k++)
+		know_again(dev, above.doubt[k]);
+	if (!rc)
+		iomapi_sim_free_writes(dev);
+	iomapi_sim_level_free(dev->sim, above.doubt);
+	return rc;
+}
