@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bench.c - what exploring costs, on one core.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "sim_unit_test/kv_case.h"
+#include "tool.h"
+
+/* ---- a recovery that reads 32 KiB and looks at every byte ---- */
+
+#define BLOCK	4096u
+#define BLOCKS	8u
+
+static int write_blocks(struct iomap_sim *sim, void *arg)
+{
+	static uint8_t block[BLOCK];
+	int64_t n = 0;
+
+	(void)arg;
+	for (unsigned i = 0; n >= 0 && i < 30; i++) {
+		memset(block, (int)i, sizeof(block));
+		n = iomap_sim_pwrite(sim, "disk", block, BLOCK,
+				     iomap_sim_choose(sim, "block", BLOCKS) * BLOCK, 0);
+		if (n >= 0 && i % 8 == 7)
+			n = iomap_sim_flush(sim, "disk");
+	}
+	return n < 0;
+}
+
+static int read_blocks(struct iomap_sim *sim, void *arg)
+{
+	static uint8_t mem[BLOCKS * BLOCK];
+	uint64_t *sum = arg;
+
+	if (iomap_sim_pread(sim, "disk", mem, sizeof(mem), 0) != sizeof(mem))
+		return 1;
+	*sum += iomap_sim_digest(mem, sizeof(mem), 0);
+	return 0;
+}
+
+static double cpu(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* Images a second; negative: it failed. */
+static double images(void)
+{
+	static const struct iomap_sim_dev disk = {
+		.name = "disk", .preset = "consumer", .size = 65536,
+	};
+	uint64_t sum = 0;
+	const struct iomap_sim_case c = {
+		.struct_size = sizeof(c), .name = "reference", .devs = &disk, .nr_devs = 1,
+		.work = write_blocks, .recover = read_blocks, .arg = &sum,
+	};
+	const struct iomap_sim_cfg cfg = {
+		.struct_size = sizeof(cfg), .nr_seeds = 500, .images = 16,
+	};
+	struct iomap_sim_report r = { .struct_size = sizeof(r) };
+	double start = cpu();
+
+	return iomap_sim_check(&c, &cfg, &r) ? -1 : (double)r.images / (cpu() - start);
+}
+
+/* Seeds of the store a second. */
+static double seeds(void)
+{
+	const struct iomap_sim_cfg cfg = { .struct_size = sizeof(cfg), .nr_seeds = 1000 };
+	struct iomap_sim_report r = { .struct_size = sizeof(r) };
+	double start = cpu();
+
+	return iomap_sim_check(kv_case(0), &cfg, &r) ? -1 : (double)r.seeds / (cpu() - start);
+}
+
+/* ---- a log with forty sectors in flight ---- */
+
+#define SECTORS	40u
+#define SECTOR	512u
+
+static int write_log(struct iomap_sim *sim, void *arg)
+{
+	uint8_t mem[SECTORS * SECTOR];
+	int rc = 0;
+
+	(void)arg;
+	for (unsigned i = 0; i < SECTORS; i++)
+		memset(mem + i * SECTOR, (int)i + 1, SECTOR);
+	for (unsigned i = 0; !rc && i < SECTORS; i++)
+		rc = iomap_sim_start_write(sim, "log", mem + i * SECTOR, SECTOR, i * SECTOR, 0);
+	return rc;
+}
+
+static int read_log(struct iomap_sim *sim, void *arg)
+{
+	uint8_t sector[SECTOR];
+	unsigned n = 0;
+
+	do {
+		if (n == SECTORS ||
+		    iomap_sim_pread(sim, "log", sector, SECTOR, n * SECTOR) != SECTOR)
+			break;
+	} while (sector[0] == n + 1 && ++n);
+	++*(uint64_t *)arg;
+	return 0;
+}
+
+/* Executions of recovery for the crash with all forty in flight. */
+static double executions(void)
+{
+	struct iomap_sim_profile p = *iomap_sim_preset("consumer");
+	const struct iomap_sim_dev log = { .name = "log", .profile = &p, .size = 65536 };
+	uint64_t runs = 0;
+	const struct iomap_sim_case c = {
+		.struct_size = sizeof(c), .name = "forty", .devs = &log, .nr_devs = 1,
+		.work = write_log, .recover = read_log, .arg = &runs,
+	};
+	struct iomap_sim_report r = { .struct_size = sizeof(r) };
+
+	p.logical_block = p.physical_block = p.atomic_normal = p.atomic_power_fail = SECTOR;
+	if (iomap_sim_exhaust(&c, 0, &r) || !r.exhaustive)
+		return -1;
+	/* n in flight: n + 1 executions; in all 1 + 2 + .. + 41, and one at the end. */
+	return runs == (SECTORS + 1) * (SECTORS + 2) / 2 ? SECTORS + 1.0 : -1;
+}
+
+int tool_bench(const struct tool_opts *o)
+{
+	double per_s[3] = { images(), seeds(), executions() };
+
+	if (per_s[0] < 0 || per_s[1] < 0 || per_s[2] < 0) {
+		fputs("iomap-sim: a run of the benchmark failed\n", stderr);
+		return 1;
+	}
+	printf(o->json ? "{\"bench\":\"explorer\",\"images_per_s\":%.0f,\"seeds_per_s\":%.0f,"
+			 "\"executions_40\":%.0f}\n"
+		       : "bench: ok images_per_s=%.0f seeds_per_s=%.0f executions_40=%.0f\n",
+	       per_s[0], per_s[1], per_s[2]);
+	return 0;
+}

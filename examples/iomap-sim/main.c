@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * iomap-sim - the explorer at work on the example store: its bugs, found and shown again.
+ *
+ * Results go to stdout, the last line is for machines; progress and mistakes to stderr.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "tool.h"
+
+static const char usage[] =
+	"usage: iomap-sim COMMAND [OPTION..]\n"
+	"\n"
+	"  check kv [--bug N | --all-bugs] [--seed N] [--seeds N] [--images N] [--jobs N]\n"
+	"      a key-value store with a write-ahead log, 30 operations a seed, power that goes at\n"
+	"      16 events of each; the correct store, or with one of 12 classic bugs\n"
+	"        --images N   what survived is drawn N times for each power failure (1)\n"
+	"        --jobs N     processes\n"
+	"  replay TOKEN\n"
+	"      a failure again; exit code 1: it fails, 0: it does no longer, 2: a bad token\n"
+	"  digest [--seeds N]\n"
+	"      one number of all that happens in N seeds: the same with every compiler\n"
+	"  bench [--json]\n"
+	"      what an image, a seed and a log of 40 sectors in flight cost\n";
+
+double tool_seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static bool number(const char *text, uint64_t max, uint64_t *n)
+{
+	char *end;
+
+	errno = 0;
+	*n = strtoull(text, &end, 10);
+	return !errno && end != text && !*end && text[0] != '-' && *n <= max;
+}
+
+static int mistake(const char *what, const char *name)
+{
+	fprintf(stderr, "iomap-sim: %s %s; see iomap-sim --help\n", what, name);
+	return 2;
+}
+
+static int parse(int argc, char **argv, struct tool_opts *o)
+{
+	static const struct option table[] = {
+		{ "bug", required_argument, NULL, 'b' },
+		{ "all-bugs", no_argument, NULL, 'a' },
+		{ "seed", required_argument, NULL, 's' },
+		{ "seeds", required_argument, NULL, 'n' },
+		{ "images", required_argument, NULL, 'i' },
+		{ "jobs", required_argument, NULL, 'j' },
+		{ "json", no_argument, NULL, 'o' },
+		{ 0 },
+	};
+	int c;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":", table, NULL)) != -1) {
+		uint64_t n = 0, max = c == 's' || c == 'n' ? UINT64_MAX : c == 'b' ? 12 : 64;
+
+		if (c == '?' || c == ':')
+			return mistake(c == ':' ? "no value for" : "unknown option",
+				       argv[optind - 1]);
+		if (c != 'a' && c != 'o' && (!number(optarg, max, &n) || (c == 'j' && !n)))
+			return mistake("not a number that can be:", optarg);
+		switch (c) {
+		case 'b':
+			o->bug = (unsigned)n;
+			break;
+		case 'a':
+			o->all_bugs = true;
+			break;
+		case 's':
+			o->seed = n;
+			break;
+		case 'n':
+			o->seeds = n;
+			break;
+		case 'i':
+			o->images = (unsigned)n;
+			break;
+		case 'j':
+			o->jobs = (unsigned)n;
+			break;
+		case 'o':
+			o->json = true;
+			break;
+		}
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct tool_opts o = { .jobs = 1 };
+	const char *command = argc > 1 ? argv[1] : "--help";
+	int rc;
+
+	if (!strcmp(command, "--help") || !strcmp(command, "help")) {
+		fputs(usage, argc > 1 ? stdout : stderr);
+		return argc > 1 ? 0 : 2;
+	}
+	rc = parse(argc - 1, argv + 1, &o);
+	if (rc)
+		return rc;
+	argv += optind + 1;
+	argc -= optind + 1;
+	if (!strcmp(command, "check")) {
+		if (argc != 1 || strcmp(argv[0], "kv"))
+			return mistake("check wants a case, and there is kv, not",
+				       argc ? argv[0] : "nothing");
+		return tool_check(&o);
+	}
+	if (!strcmp(command, "replay"))
+		return argc == 1 ? tool_replay(argv[0]) : mistake("replay wants", "one token");
+	if (argc)
+		return mistake("what is", argv[0]);
+	if (!strcmp(command, "digest"))
+		return tool_digest(&o);
+	if (!strcmp(command, "bench"))
+		return tool_bench(&o);
+	return mistake("unknown command", command);
+}
