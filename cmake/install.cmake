@@ -6,7 +6,7 @@ set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/iomap)
 set(pc_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
 install(DIRECTORY include/iomap TYPE INCLUDE FILES_MATCHING PATTERN "*.h")
-install(FILES man/iomap.7 DESTINATION ${CMAKE_INSTALL_MANDIR}/man7)
+install(FILES man/iomap.7 man/iomap_sim.7 DESTINATION ${CMAKE_INSTALL_MANDIR}/man7)
 install(TARGETS iomap iomap-static iomap-sim iomap-sim-static EXPORT iomap-targets)
 install(EXPORT iomap-targets NAMESPACE iomap:: DESTINATION ${package_dir})
 configure_package_config_file(cmake/iomapConfig.cmake.in iomapConfig.cmake
