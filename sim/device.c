@@ -146,6 +146,14 @@ static void spread(struct iomapi_sim_cursor *to, const uint8_t *mem, size_t len)
 
 /* ---- accepted ---- */
 
+uint64_t iomapi_sim_first_unit(const struct iomapi_sim_cmd *cmd)
+{
+	uint64_t block = cmd->dev->profile.logical_block;
+	uint64_t places = cmd->dev->nr_units - cmd->bio->len / block + 1;
+
+	return (cmd->bio->addr / block + cmd->hit.away) % places;
+}
+
 static bool writes(const struct iomap_bio *bio)
 {
 	return bio->op == IOMAP_BIO_WRITE || bio->op == IOMAP_BIO_DISCARD ||
@@ -223,7 +231,8 @@ static int accept_writes(struct iomapi_sim_cmd *cmd)
 	const struct iomapi_sim_hit *hit = &cmd->hit;
 	uint32_t all = units_of(cmd);
 
-	if (!writes(cmd->bio) || hit->status == -EROFS || hit->status == -ENODEV)
+	if (!writes(cmd->bio) || hit->status == -EROFS || hit->status == -ENODEV ||
+	    hit->kind == IOMAPI_SIM_PHANTOM_WRITE)
 		return 0;
 	for (unsigned go = 0; go <= hit->in_two; go++) {
 		uint32_t first = go ? hit->units : 0;
@@ -304,18 +313,31 @@ static int commit(void *queue)
 
 /* ---- linearised, completed ---- */
 
+static int read_unit(struct iomapi_sim_cmd *cmd, uint64_t unit, uint8_t *mem, uint64_t *hash)
+{
+	int rc = iomapi_sim_read_unit(cmd->dev, unit, mem, hash);
+
+	if (rc)
+		return rc;
+	if (cmd->hit.kind == IOMAPI_SIM_STALE_READ &&
+	    iomapi_sim_read_stale(cmd->dev, unit, mem, hash))
+		iomapi_sim_count(cmd->dev->sim, IOMAPI_SIM_STALE_READ, &cmd->hit);
+	iomapi_sim_rot(cmd->dev, unit, mem, hash, &cmd->hit);
+	return 0;
+}
+
 /* Units of a command, from first on, to where its segments want them. */
 static int read_data(struct iomapi_sim_cmd *cmd, uint32_t first, uint32_t nr)
 {
 	size_t block = cmd->dev->profile.logical_block;
-	uint64_t unit = cmd->bio->addr / block + first;
+	uint64_t unit = iomapi_sim_first_unit(cmd) + first;
 	struct iomapi_sim_cursor at = iomapi_sim_cursor(cmd->bio, first * block);
 	uint8_t bounce[IOMAPI_SIM_MAX_BLOCK];
 	uint64_t hash;
 
 	for (; nr; nr--, unit++) {
 		uint8_t *mem = room(&at) < block ? bounce : (uint8_t *)at.seg->mem + at.off;
-		int rc = iomapi_sim_read_unit(cmd->dev, unit, mem, &hash);
+		int rc = read_unit(cmd, unit, mem, &hash);
 
 		if (rc)
 			return rc;
@@ -384,7 +406,7 @@ static void finish(struct iomapi_sim_cmd *cmd)
 static void complete_write(struct iomapi_sim_cmd *cmd, struct iomapi_sim_write *write)
 {
 	struct iomapi_sim_dev *dev = cmd->dev;
-	bool fua = cmd->bio->flags & IOMAP_BIO_FUA;
+	bool fua = (cmd->bio->flags & IOMAP_BIO_FUA) && cmd->hit.kind != IOMAPI_SIM_FUA_IGNORED;
 	bool all = dev->profile.fua == IOMAP_SIM_FUA_EMULATED;
 
 	iomapi_sim_complete(dev, write, (fua && !all) || !dev->profile.volatile_cache);
@@ -415,7 +437,8 @@ void iomapi_sim_cmd_complete(struct iomapi_sim_cmd *cmd)
 		else
 			complete_write(cmd, cmd->writes[go]);
 	}
-	if (cmd->bio->op == IOMAP_BIO_FLUSH && !cmd->hit.status)
+	if (cmd->bio->op == IOMAP_BIO_FLUSH && !cmd->hit.status &&
+	    cmd->hit.kind != IOMAPI_SIM_FLUSH_LIES)
 		iomapi_sim_persist(dev, cmd->covers);
 	else if (cmd->hit.kind == IOMAPI_SIM_FLUSH_ERROR_DROPS && !dev->removed)
 		drop_cache(dev, cmd->covers);
@@ -461,6 +484,10 @@ static int reap(void *queue, struct iomap_bio **done, unsigned min, unsigned max
 		else
 			iomapi_sim_observe(sim, &cmd->hit);
 		done[n++] = cmd->bio;
+		if (cmd->hit.kind == IOMAPI_SIM_DUPLICATE && n < max) {
+			iomapi_sim_count(sim, IOMAPI_SIM_DUPLICATE, &cmd->hit);
+			done[n++] = cmd->bio;
+		}
 		iomap_list_add_tail(&sim->free_cmds, &cmd->node);
 	}
 	return (int)n;

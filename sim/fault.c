@@ -41,6 +41,14 @@ const struct iomapi_sim_kind_info iomapi_sim_kinds[IOMAPI_SIM_NR_KINDS] = {
 	KIND(READ_ONLY, "read_only", ALL, 0),
 	KIND(ALLOC_FAILS, "alloc_fails", 0, 0),
 	KIND(SHORT_COPY, "short_copy", 0, 0),
+	KIND(FLUSH_LIES, "flush_lies", IOMAPI_SIM_FLUSHES, 0),
+	KIND(FUA_IGNORED, "fua_ignored", IOMAPI_SIM_WRITES, 0),
+	KIND(DUPLICATE, "duplicate", ALL, 0),
+	KIND(MISDIRECTED_WRITE, "misdirected_write", 1 << IOMAP_BIO_WRITE, 0),
+	KIND(MISDIRECTED_READ, "misdirected_read", IOMAPI_SIM_READS, 0),
+	KIND(BIT_ROT, "bit_rot", IOMAPI_SIM_READS, 0),
+	KIND(STALE_READ, "stale_read", IOMAPI_SIM_READS, 0),
+	KIND(PHANTOM_WRITE, "phantom_write", 1 << IOMAP_BIO_WRITE, 0),
 };
 
 enum iomapi_sim_kind iomapi_sim_kind_of(const char *name, size_t len)
@@ -79,6 +87,9 @@ static bool means(const struct iomapi_sim_rule *r, const struct iomapi_sim_dev *
 	if (!(r->ops >> bio->op & 1))
 		return false;
 	if (r->dev && r->dev != dev)
+		return false;
+	if (r->kind == IOMAPI_SIM_FUA_IGNORED &&
+	    (!(bio->flags & IOMAP_BIO_FUA) || !dev->profile.volatile_cache))
 		return false;
 	return touches(r, bio) &&
 	       (!iomapi_sim_kinds[r->kind].units || can_be_short(r, dev, bio));
@@ -130,7 +141,7 @@ static struct iomapi_sim_rule *look(struct iomapi_sim_dev *dev, const struct iom
 _Static_assert(IOMAPI_SIM_NR_KINDS <= 32, "a bit for each kind");
 
 /* A command can meet two: late, and not readable. */
-static void count(struct iomap_sim *sim, unsigned kind, struct iomapi_sim_hit *hit)
+void iomapi_sim_count(struct iomap_sim *sim, unsigned kind, struct iomapi_sim_hit *hit)
 {
 	sim->counters[kind].fired++;
 	hit->kinds |= 1u << kind;
@@ -183,6 +194,17 @@ static uint32_t units_of(const struct iomapi_sim_rule *r, const struct iomapi_si
 	return IOMAPI_SIM_CHOSEN;
 }
 
+/* Units away, to be added, around the end of the device: not far, for mistakes of an address are
+ * mostly of one bit or one block. */
+static uint64_t elsewhere(const struct iomapi_sim_dev *dev, const struct iomap_bio *bio)
+{
+	uint64_t block = dev->profile.logical_block, places;
+
+	places = dev->nr_units - bio->len / block + 1;
+	return places > 1 ? 1 + iomap_sim_choose(dev->sim, "away",
+						 (uint32_t)(places < 64 ? places - 1 : 63)) : 0;
+}
+
 /* 0, or -ENOMEM: the command ends with it at once. */
 static int fire(struct iomapi_sim_rule *r, struct iomapi_sim_dev *dev, const struct iomap_bio *bio,
 		struct iomapi_sim_hit *hit)
@@ -195,7 +217,17 @@ static int fire(struct iomapi_sim_rule *r, struct iomapi_sim_dev *dev, const str
 	hit->units = units_of(r, dev, bio);
 	switch (r->kind) {
 	case IOMAPI_SIM_EIO_READ_UNTIL_WRITTEN:
+	case IOMAPI_SIM_BIT_ROT:
 		return spoil(r, dev, bio);	/* counted when it is read */
+	case IOMAPI_SIM_STALE_READ:
+	case IOMAPI_SIM_DUPLICATE:
+		return 0;			/* counted when there is something to do */
+	case IOMAPI_SIM_MISDIRECTED_WRITE:
+	case IOMAPI_SIM_MISDIRECTED_READ:
+		hit->away = elsewhere(dev, bio);
+		if (!hit->away)
+			return 0;		/* it takes up the whole device */
+		break;
 	case IOMAPI_SIM_READ_ONLY:
 		dev->read_only = true;
 		return 0;			/* counted with each write */
@@ -221,7 +253,7 @@ static int fire(struct iomapi_sim_rule *r, struct iomapi_sim_dev *dev, const str
 		hit->in_two = true;
 		break;
 	}
-	count(dev->sim, r->kind, hit);
+	iomapi_sim_count(dev->sim, r->kind, hit);
 	return 0;
 }
 
@@ -237,7 +269,7 @@ enum iomap_queued iomapi_sim_offer(struct iomapi_sim_dev *dev, struct iomap_bio 
 	r = look(dev, bio, true);
 	if (r) {
 		r->spent = true;
-		count(dev->sim, r->kind, hit);
+		iomapi_sim_count(dev->sim, r->kind, hit);
 		iomapi_sim_observe(dev->sim, hit);	/* at once */
 		hit->kind = r->kind;
 		return IOMAP_QUEUE_BUSY;
@@ -249,7 +281,7 @@ enum iomap_queued iomapi_sim_offer(struct iomapi_sim_dev *dev, struct iomap_bio 
 		return IOMAP_QUEUE_DONE;
 	if (dev->read_only && IOMAPI_SIM_WRITES >> bio->op & 1) {
 		hit->status = -EROFS;
-		count(dev->sim, IOMAPI_SIM_READ_ONLY, hit);
+		iomapi_sim_count(dev->sim, IOMAPI_SIM_READ_ONLY, hit);
 	}
 	return IOMAP_QUEUE_QUEUED;
 }
@@ -318,16 +350,36 @@ int iomapi_sim_check_read(struct iomapi_sim_dev *dev, const struct iomap_bio *bi
 		uint64_t unit = bio->addr / dev->profile.logical_block;
 		uint64_t end = (bio->addr + bio->len) / dev->profile.logical_block;
 
-		if (!overlap(r, dev, &unit, &end))
+		if (r->kind == IOMAPI_SIM_BIT_ROT || !overlap(r, dev, &unit, &end))
 			continue;
 		while (unit < end && !is_bad(r, unit))
 			unit++;
 		if (unit == end)
 			continue;
-		count(sim, r->kind, hit);
+		iomapi_sim_count(sim, r->kind, hit);
 		return -EIO;
 	}
 	return 0;
+}
+
+void iomapi_sim_rot(struct iomapi_sim_dev *dev, uint64_t unit, uint8_t *mem, uint64_t *hash,
+		    struct iomapi_sim_hit *hit)
+{
+	struct iomap_sim *sim = dev->sim;
+
+	for (size_t i = 0; i < sim->nr_rules; i++) {
+		const struct iomapi_sim_rule *r = &sim->rules[i];
+		uint64_t first = unit, end = unit + 1, bit;
+
+		if (r->kind != IOMAPI_SIM_BIT_ROT || !overlap(r, dev, &first, &end) ||
+		    !is_bad(r, unit))
+			continue;
+		bit = iomapi_sim_mix(sim->noise_seed, i, unit, 2) %
+		      (dev->profile.logical_block * 8u);
+		mem[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		*hash = iomapi_sim_fold(*hash, bit);
+		iomapi_sim_count(sim, r->kind, hit);
+	}
 }
 
 void iomapi_sim_mend(struct iomapi_sim_dev *dev, const struct iomapi_sim_write *write)

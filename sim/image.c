@@ -242,7 +242,7 @@ static bool fill(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write,
 struct iomapi_sim_write *iomapi_sim_accept(struct iomapi_sim_dev *dev, struct iomapi_sim_cmd *cmd,
 					   uint32_t first, uint32_t nr)
 {
-	uint64_t unit = cmd->bio->addr / dev->profile.logical_block + first;
+	uint64_t unit = iomapi_sim_first_unit(cmd) + first;
 	bool fails = cmd->hit.status;
 	size_t size = offsetof(struct iomapi_sim_write, versions) +
 		      nr * sizeof(struct iomapi_sim_version);
@@ -253,7 +253,7 @@ struct iomapi_sim_write *iomapi_sim_accept(struct iomapi_sim_dev *dev, struct io
 		return NULL;
 	write->id = cmd->id;
 	write->unit = unit;
-	write->first = cmd->bio->addr / dev->profile.logical_block;
+	write->first = iomapi_sim_first_unit(cmd);
 	write->last = write->first + cmd->bio->len / dev->profile.logical_block - 1;
 	write->nr_units = write->nr_left = nr;
 	write->queue = cmd->queue->index % dev->profile.nr_queues;
@@ -459,6 +459,17 @@ int iomapi_sim_read_unit(struct iomapi_sim_dev *dev, uint64_t unit, uint8_t *mem
 	if (chunk && chunk->known >> i & 1)
 		return show(dev, &chunk->durable[i], unit, mem, hash);
 	return show(dev, dev->image.below ? find(dev, unit) : &never, unit, mem, hash);
+}
+
+bool iomapi_sim_read_stale(struct iomapi_sim_dev *dev, uint64_t unit, uint8_t *mem, uint64_t *hash)
+{
+	struct iomapi_sim_chunk *chunk = iomapi_sim_chunk(&dev->image, unit);
+	unsigned i = unit % IOMAPI_SIM_CHUNK;
+	const struct iomapi_sim_version *top = chunk ? chunk->top[i] : NULL;
+
+	if (!top || !(top->below || chunk->known >> i & 1))
+		return false;
+	return !show(dev, top->below ? &top->below->content : &chunk->durable[i], unit, mem, hash);
 }
 
 void iomapi_sim_forget(struct iomapi_sim_dev *dev, uint64_t completed)

@@ -184,6 +184,9 @@ bool iomapi_sim_is_atomic(const struct iomapi_sim_dev *dev, const struct iomap_b
 bool iomapi_sim_is_one_group(const struct iomapi_sim_dev *dev, const struct iomap_bio *bio);
 /* What reads see, and its hash; -EIO. */
 int iomapi_sim_read_unit(struct iomapi_sim_dev *dev, uint64_t unit, uint8_t *mem, uint64_t *hash);
+/* What they would see without the newest write; false: there is none that counts. */
+bool iomapi_sim_read_stale(struct iomapi_sim_dev *dev, uint64_t unit, uint8_t *mem,
+			   uint64_t *hash);
 /* Content moves; what was there is given back. */
 void iomapi_sim_move(struct iomapi_sim_dev *dev, uint64_t unit, struct iomapi_sim_content *from);
 void iomapi_sim_free_writes(struct iomapi_sim_dev *dev);
@@ -212,6 +215,10 @@ enum iomapi_sim_kind {
 	IOMAPI_SIM_SHORT_READ, IOMAPI_SIM_SHORT_WRITE, IOMAPI_SIM_ZERO_LENGTH,
 	IOMAPI_SIM_PARTIAL_BATCH, IOMAPI_SIM_LOST, IOMAPI_SIM_REORDERED,
 	IOMAPI_SIM_ALLOC_FAILS, IOMAPI_SIM_SHORT_COPY,
+	/* These break what the device has promised. */
+	IOMAPI_SIM_FLUSH_LIES, IOMAPI_SIM_FUA_IGNORED, IOMAPI_SIM_DUPLICATE,
+	IOMAPI_SIM_MISDIRECTED_WRITE, IOMAPI_SIM_MISDIRECTED_READ, IOMAPI_SIM_BIT_ROT,
+	IOMAPI_SIM_STALE_READ, IOMAPI_SIM_PHANTOM_WRITE,
 	IOMAPI_SIM_NR_KINDS,
 };
 enum {				/* sets of operations */
@@ -230,7 +237,7 @@ struct iomapi_sim_rule {
 	uint32_t units;			/* 0: chosen */
 	int64_t ns;
 	uint64_t offered, met;		/* since it was armed: commands, and those that it means */
-	uint64_t *bad;			/* a bit for each unit that cannot be read */
+	uint64_t *bad;			/* a bit for each unit that is not read as it is */
 	const struct iomapi_sim_dev *bad_dev;
 	uint64_t bad_unit, nr_bad;
 };
@@ -241,6 +248,7 @@ struct iomapi_sim_hit {
 	int status;
 	uint32_t units;			/* of a write that fails: see iomapi_sim_tear */
 	bool in_two;			/* the first units take effect, the others later */
+	uint64_t away;			/* misdirected: so many units further, or so many less */
 	int64_t before_ns, after_ns;	/* later, before it takes effect and behind that */
 	int64_t late_ns;		/* completes later, and nothing behind it waits for that */
 };
@@ -261,8 +269,12 @@ enum iomap_queued iomapi_sim_offer(struct iomapi_sim_dev *dev, struct iomap_bio 
 				   struct iomapi_sim_hit *hit);
 int iomapi_sim_check_read(struct iomapi_sim_dev *dev, const struct iomap_bio *bio,
 			  struct iomapi_sim_hit *hit);
+/* Flip a bit of a unit that has been read, if a rule says so. */
+void iomapi_sim_rot(struct iomapi_sim_dev *dev, uint64_t unit, uint8_t *mem, uint64_t *hash,
+		    struct iomapi_sim_hit *hit);
 void iomapi_sim_mend(struct iomapi_sim_dev *dev, const struct iomapi_sim_write *write);
 /* The host has heard of the command. */
+void iomapi_sim_count(struct iomap_sim *sim, unsigned kind, struct iomapi_sim_hit *hit);
 void iomapi_sim_observe(struct iomap_sim *sim, const struct iomapi_sim_hit *hit);
 /* Of nr things that the host is about to do, how many before the one that a rule means. */
 size_t iomapi_sim_host(struct iomap_sim *sim, enum iomapi_sim_kind kind, size_t nr);
@@ -313,6 +325,8 @@ struct iomapi_sim_dev {
 	bool removed, read_only;		/* removed: until power comes back */
 };
 extern const struct iomap_backend_ops iomapi_sim_backend;
+/* Where it really goes. */
+uint64_t iomapi_sim_first_unit(const struct iomapi_sim_cmd *cmd);
 void iomapi_sim_cmd_linearise(struct iomapi_sim_cmd *cmd);
 void iomapi_sim_cmd_complete(struct iomapi_sim_cmd *cmd);
 /* Everything on its way ends with -ENODEV. */
@@ -461,11 +475,11 @@ struct iomap_sim {
 	char fault_error[400];
 	uint64_t self[32];			/* of the one thread, for the library */
 };
-/* Room for the event of one more command: 0 or -ENOMEM. */
 /* When a wait ends that begins now. */
 int64_t iomapi_sim_until(const struct iomap_sim *sim, int64_t timeout_ns);
 /* Nothing happens until then. */
 void iomapi_sim_pass_time(struct iomap_sim *sim, int64_t until);
+/* Room for the event of one more command: 0 or -ENOMEM. */
 int iomapi_sim_events_reserve(struct iomap_sim *sim, size_t nr);
 void iomapi_sim_schedule(struct iomap_sim *sim, struct iomapi_sim_cmd *cmd,
 			 enum iomapi_sim_class class, int64_t time);

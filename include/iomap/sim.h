@@ -137,6 +137,16 @@ IOMAP_API int iomap_sim_power_on(struct iomap_sim *sim);
  *	removed			-ENODEV for this and all after it, and all on their way; the device
  *				is back after power-on
  *	read_only		-EROFS for writes from then on, this one too
+ * The next ones break what the device has promised; only checksums of the engine's own can tell:
+ *	flush_lies		0, and nothing is covered; a later flush does
+ *	fua_ignored		0, and it is in the cache like any other
+ *	phantom_write		0, and nothing was written
+ *	misdirected_write	to some blocks next to where it belongs
+ *	misdirected_read	from there
+ *	stale_read		what was there before the newest write, while that is in the cache
+ *	bit_rot			+ a bit of each of those units (within addr) is wrong, until written
+ *	duplicate		completes twice, where the host reaps several at once
+ * And to the host itself happen:
  *	alloc_fails		the nth= allocation of an environment
  *	short_copy		its copy from or to user memory stops before the nth= byte of all
  * What a write that failed left is open again after a power cut: each block (or atomic unit) old or
