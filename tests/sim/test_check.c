@@ -137,7 +137,7 @@ CASE(a_missing_flush_is_found, "", "In the first seeds; shrunk to one put and on
 
 CASE(all_of_a_small_work, "", "Three operations, each crash, each image: the flush is missed")
 {
-	struct iomap_sim_report r = { .struct_size = sizeof(r) };
+	struct iomap_sim_report r = { .struct_size = sizeof(r) }, s = { .struct_size = sizeof(s) };
 
 	engine.nr_ops = 3;
 	engine.kinds = 3;
@@ -149,7 +149,8 @@ CASE(all_of_a_small_work, "", "Three operations, each crash, each image: the flu
 	engine.no_flush = true;
 	ck_assert_int_eq(iomap_sim_exhaust(&cells, 0, &r), 1);
 	ck_assert_str_eq(r.oracle, "O1");
-	ck_assert_int_eq(iomap_sim_replay(&cells, r.token, &r), 1);
+	ck_assert_int_eq(iomap_sim_replay(&cells, r.token, &s), 1);
+	iomap_sim_report_fini(&s);
 	iomap_sim_report_fini(&r);
 }
 

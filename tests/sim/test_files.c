@@ -492,7 +492,7 @@ CASE(short_transfers_go_on, "", "A read or write that did less than was asked is
 	};
 
 	for (unsigned i = 0; i < 4; i++) {
-		struct iomap_sim_counter counter;
+		struct iomap_sim_counter counter = { .struct_size = sizeof(counter) };
 		char letters[8] = "";
 		struct disk d;
 		int fd;
