@@ -38,6 +38,22 @@ static int set_faults(struct iomapi_sim_failure *f, const char *script)
 	return 0;
 }
 
+/* What this seed has to bear. */
+static int draw_faults(const struct iomap_sim_cfg *cfg, uint64_t seed, struct iomapi_sim_plan *plan,
+		       char **drawn)
+{
+	int rc;
+
+	iomapi_sim_free(*drawn);
+	*drawn = NULL;
+	plan->faults = cfg->faults;
+	if (!cfg->fault_kinds)
+		return 0;
+	rc = iomapi_sim_draw_faults(seed, cfg->faults, cfg->fault_kinds, cfg->max_faults, drawn);
+	plan->faults = *drawn;
+	return rc;
+}
+
 /* Once more, to be looked at: it must fail as it did, or the engine does not do what it did. */
 static int show(struct iomapi_sim_run *run, struct iomapi_sim_failure *f, bool traces,
 		struct iomap_sim_report *report)
@@ -72,9 +88,15 @@ static int tell(struct iomapi_sim_run *run, const struct iomap_sim_cfg *cfg,
 		struct iomap_sim_report *report)
 {
 	struct iomapi_sim_failure f = run->failure;
-	int rc = set_faults(&f, cfg->faults);
+	struct iomapi_sim_plan plan;
+	char *drawn = NULL;
+	int rc = draw_faults(cfg, f.seed, &plan, &drawn);
 
+	f.faults = NULL;
 	memset(&run->failure, 0, sizeof(run->failure));
+	if (!rc)
+		rc = set_faults(&f, plan.faults);
+	iomapi_sim_free(drawn);
 	report->ops_found = (uint32_t)iomapi_sim_nr_ops(&f.work);
 	report->choices_found = (uint32_t)f.work.nr;
 	/* As it was found, for a case that does not fit in a word when it is shrunk. */
@@ -130,18 +152,25 @@ static int one_seed(struct iomapi_sim_run *run, const struct iomap_sim_cfg *cfg,
 static int all_seeds(struct iomapi_sim_run *run, const struct iomap_sim_cfg *cfg,
 		     struct iomap_sim_report *report)
 {
-	struct iomapi_sim_plan plan = { .seed = cfg->seed, .faults = cfg->faults };
-	int rc = iomapi_sim_execute(run, &plan);	/* how long is it? */
+	struct iomapi_sim_plan plan = { .seed = cfg->seed };
+	char *drawn = NULL;
+	int rc = draw_faults(cfg, cfg->seed, &plan, &drawn);
+
+	if (!rc)
+		rc = iomapi_sim_execute(run, &plan);	/* how long is it? */
 
 	count(report, run);
 	report->seeds = rc == 1;
 	plan.stride = run->work_events / cfg->crash_points + 1;
 	plan.images = cfg->images;
 	for (uint64_t n = 0; !rc && n < cfg->nr_seeds; n++, plan.seed++) {
-		rc = one_seed(run, cfg, &plan, report);
+		rc = draw_faults(cfg, plan.seed, &plan, &drawn);
+		if (!rc)
+			rc = one_seed(run, cfg, &plan, report);
 		if (!rc && cfg->progress && cfg->progress(cfg->progress_arg, report))
 			break;
 	}
+	iomapi_sim_free(drawn);
 	return rc;
 }
 
@@ -165,6 +194,8 @@ static void defaults(struct iomap_sim_cfg *cfg, const struct iomap_sim_cfg *give
 		cfg->crash_points = 16;
 	if (!cfg->images)
 		cfg->images = 1;
+	if (!cfg->max_faults)
+		cfg->max_faults = 1;
 }
 
 /* A script with a mistake is told in the report. */

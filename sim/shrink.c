@@ -18,6 +18,7 @@
 struct shrink {
 	struct iomapi_sim_run *run;
 	struct iomapi_sim_failure *best, trial;
+	const char *faults;
 	unsigned tries;
 	int error;
 };
@@ -66,11 +67,11 @@ static bool is_smaller(const struct iomapi_sim_failure *a, const struct iomapi_s
 	       value_sum(&b->recover) + value_sum(&b->recover2);
 }
 
-/* Run the trial; true: it fails as well, is smaller, and is the best now. */
-static bool attempt(struct shrink *s, bool everywhere)
+/* Run the trial; true: it fails as well. */
+static bool fails(struct shrink *s, bool everywhere)
 {
 	const struct iomapi_sim_plan plan = {
-		.seed = s->best->seed, .faults = s->best->faults, .like = &s->trial, .traces = true,
+		.seed = s->best->seed, .faults = s->faults, .like = &s->trial, .traces = true,
 		.stride = everywhere && s->best->event ? 1 : 0,
 		.images = everywhere ? IMAGES : 0,
 	};
@@ -82,8 +83,13 @@ static bool attempt(struct shrink *s, bool everywhere)
 	rc = iomapi_sim_execute(s->run, &plan);
 	if (rc < 0)
 		s->error = rc;
-	if (rc != 1 || strcmp(s->run->failure.oracle, s->best->oracle) ||
-	    !is_smaller(&s->run->failure, s->best))
+	return rc == 1 && !strcmp(s->run->failure.oracle, s->best->oracle);
+}
+
+/* True: it is smaller, too, and the best now. */
+static bool attempt(struct shrink *s, bool everywhere)
+{
+	if (!fails(s, everywhere) || !is_smaller(&s->run->failure, s->best))
 		return false;
 	s->error = copy(s->best, &s->run->failure);
 	return !s->error;
@@ -95,6 +101,29 @@ static bool again(struct shrink *s)
 	if (!s->error)
 		s->error = copy(&s->trial, s->best);
 	return !s->error;
+}
+
+/* Faults that it fails without. */
+static void leave_out_faults(struct shrink *s)
+{
+	size_t size = s->best->faults ? strlen(s->best->faults) + 1 : 0;
+	char *fewer = size ? iomapi_sim_alloc(size) : NULL;
+
+	if (size && !fewer)
+		s->error = -ENOMEM;
+	for (size_t n = 0; fewer && again(s); n++) {
+		memcpy(fewer, s->best->faults, size);
+		if (!iomapi_sim_drop_fault(fewer, n))
+			break;
+		s->faults = fewer;
+		if (fails(s, true)) {
+			s->error = copy(s->best, &s->run->failure);
+			strcpy(s->best->faults, fewer);
+			n--;
+		}
+		s->faults = s->best->faults;
+	}
+	iomapi_sim_free(fewer);
 }
 
 static void cut_out(struct iomapi_sim_trace *t, size_t from, size_t to)
@@ -201,9 +230,10 @@ static bool lower(struct shrink *s, const struct iomapi_sim_trace *t,
 
 int iomapi_sim_shrink(struct iomapi_sim_run *run, struct iomapi_sim_failure *failure)
 {
-	struct shrink s = { .run = run, .best = failure };
+	struct shrink s = { .run = run, .best = failure, .faults = failure->faults };
 	bool any = true;
 
+	leave_out_faults(&s);
 	while (any && !s.error && s.tries < MAX_TRIES) {
 		any = leave_out_operations(&s);
 		any |= lower(&s, &failure->work, &s.trial.work, true);

@@ -14,6 +14,7 @@
  *	plain.c		devices by name, for engines without queues
  *	run.c		one execution of a case, with its crashes
  *	check.c		many of them		shrink.c	a failure made small
+ *	plan.c		faults that a seed draws
  *	token.c		a failure in one word	report.c	and on one screen
  *	memory.c	where memory comes from; memory_sanity.c: and how mistakes show
  *	file.c		files on a device: the calls
@@ -566,6 +567,15 @@ int iomapi_sim_execute(struct iomapi_sim_run *run, const struct iomapi_sim_plan 
 void iomapi_sim_strike(struct iomap_sim *sim);	/* power goes right before this event */
 void iomapi_sim_see(struct iomap_sim *sim, enum iomapi_sim_what what,
 		    const struct iomapi_sim_cmd *cmd);
+
+/* ---- plan.c ---- */
+
+/* A script of random rules of those kinds behind another one, for a seed; freed by the caller.
+ * -EINVAL: no such kind, or none; -ENOMEM. */
+int iomapi_sim_draw_faults(uint64_t seed, const char *script, const char *kinds, uint32_t max,
+			   char **drawn);
+/* The script without its n-th rule, in place; false: there is none. */
+bool iomapi_sim_drop_fault(char *script, size_t n);
 
 /* ---- shrink.c, token.c, report.c ---- */
 /* Smaller, with the same oracle; as it was when that is not to be had. */

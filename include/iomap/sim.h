@@ -201,6 +201,10 @@ struct iomap_sim_cfg {
 	uint64_t seed, nr_seeds;	/* the first; default 1000 */
 	uint32_t crash_points, images;	/* of a seed, of a crash: default 16 and 1 */
 	const char *faults;		/* a script, for work only: disarmed at a crash; NULL */
+	/* Kinds of faults, separated by spaces: each seed has up to max_faults of them (default 1)
+	 * somewhere, besides those of the script.  NULL: none. */
+	const char *fault_kinds;
+	uint32_t max_faults, spare32;
 	bool twice;			/* run each seed again and compare digests */
 	bool no_shrink;			/* report the first failure as it was found */
 	/* Between seeds: non-zero ends the run, as if there were no more.  NULL: no progress. */

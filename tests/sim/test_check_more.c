@@ -79,6 +79,50 @@ CASE(scripts, "", "Line and column of a mistake, or a kind that did nothing, are
 	ck_assert_str_eq(r.unfired, "");
 }
 
+static int write_and_read(struct iomap_sim *sim, void *arg)
+{
+	uint8_t *page = t_buffer(PAGE, 1), *back = t_buffer(PAGE, 2);
+
+	(void)arg;
+	for (unsigned i = 0; i < 30 && iomap_sim_choose(sim, "op", 64); i++) {
+		if (iomap_sim_pwrite(sim, "disk", page, PAGE, i % 4 * PAGE, 0) != PAGE ||
+		    iomap_sim_flush(sim, "disk") ||
+		    iomap_sim_pread(sim, "disk", back, PAGE, i % 4 * PAGE) != PAGE)
+			return 0;
+		if (memcmp(page, back, PAGE))
+			return iomap_sim_fail(sim, "read", "it is not what was written");
+	}
+	return 0;
+}
+
+CASE(faults_are_drawn, "", "An engine that sees them fails; those that it need not are dropped")
+{
+	struct iomap_sim_case c = case_of(write_and_read, NULL);
+	struct iomap_sim_report r = { .struct_size = sizeof(r) }, s = { .struct_size = sizeof(s) };
+	struct iomap_sim_cfg cfg = {
+		.struct_size = sizeof(cfg), .nr_seeds = 200, .max_faults = 5,
+		.fault_kinds = "busy eio_write slow  flush_error timeout",
+	};
+
+	ck_assert_msg(iomap_sim_check(&c, &cfg, &r) == 0, "%s", r.text);
+	ck_assert_str_eq(r.unfired, "");
+	cfg.fault_kinds = "busy slow timeout bit_rot reordered";
+	cfg.faults = "at nth=2 kind=busy";
+	ck_assert_int_eq(iomap_sim_check(&c, &cfg, &r), 1);
+	ck_assert_str_eq(r.oracle, "read");
+	ck_assert_ptr_nonnull(strstr(r.text, "kind=bit_rot"));
+	ck_assert_ptr_null(strstr(r.text, "busy"));
+	ck_assert_ptr_null(strstr(r.text, "slow"));
+	ck_assert_int_eq(iomap_sim_replay(&c, r.token, &s), 1);
+	ck_assert_str_eq(s.oracle, "read");
+	iomap_sim_report_fini(&s);
+	iomap_sim_report_fini(&r);
+	cfg.fault_kinds = "busy slew";
+	ck_assert_int_eq(iomap_sim_check(&c, &cfg, &r), -EINVAL);
+	cfg.fault_kinds = " ";
+	ck_assert_int_eq(iomap_sim_check(&c, &cfg, &r), -EINVAL);
+}
+
 /* ---- what it says ---- */
 
 static int write_forever(struct iomap_sim *sim, void *arg)
