@@ -3,9 +3,10 @@
  * check.c - seeds of a case, until one fails; and one failure again.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
-#include "sim.h"
+#include "explore.h"
 
 #define NOTES	2000u
 
@@ -174,9 +175,14 @@ static int all_seeds(struct iomapi_sim_run *run, const struct iomap_sim_cfg *cfg
 	return rc;
 }
 
-/* A rule that nothing came of has tested nothing. */
-static void look_at_faults(const struct iomapi_sim_run *run, struct iomap_sim_report *report)
+/* A rule that nothing came of has tested nothing; nor has a place where nobody came. */
+static void look_for_gaps(const struct iomapi_sim_run *run, struct iomap_sim_report *report)
 {
+	for (unsigned i = 0; i < run->nr_sometimes; i++)
+		if (!run->sometimes[i].seen)
+			snprintf(report->never, sizeof(report->never), "%s",
+				 run->sometimes[i].name);
+
 	for (unsigned k = 1; k < IOMAPI_SIM_NR_KINDS; k++)
 		if (run->sim->counters[k].armed && !run->sim->counters[k].fired)
 			strcpy(report->unfired, iomapi_sim_kinds[k].name);
@@ -232,7 +238,7 @@ IOMAP_API int iomap_sim_check(const struct iomap_sim_case *c, const struct iomap
 	if (!rc)
 		rc = all_seeds(run, &cfg, report);
 	if (!rc)
-		look_at_faults(run, report);
+		look_for_gaps(run, report);
 	if (rc == 1 && !report->oracle[0])
 		rc = tell(run, &cfg, report);
 	iomapi_sim_run_delete(&run);

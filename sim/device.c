@@ -286,6 +286,11 @@ static enum iomap_queued queue_bio(void *queue, void *dev, struct iomap_bio *bio
 		return IOMAP_QUEUE_DONE;
 	if (q->refuses || q->in_flight >= d->profile.queue_depth)
 		return IOMAP_QUEUE_BUSY;
+	if (sim->on_submit && bio->op == IOMAP_BIO_WRITE &&
+	    sim->on_submit(sim->on_submit_arg, d->name, bio))
+		iomap_sim_fail(sim, "O47", "a write of %llu bytes at %llu of %s is out of order",
+			       (unsigned long long)bio->len, (unsigned long long)bio->addr,
+			       d->name);
 	answer = iomapi_sim_offer(d, bio, &hit);
 	q->refuses = answer == IOMAP_QUEUE_BUSY && hit.kind == IOMAPI_SIM_PARTIAL_BATCH &&
 		     q->in_flight;	/* so that it will be asked again */

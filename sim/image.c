@@ -80,8 +80,8 @@ struct iomapi_sim_content iomapi_sim_noise_of(uint64_t stream, uint64_t write_id
 }
 
 /* Copy it out. */
-static int show(const struct iomapi_sim_dev *dev, const struct iomapi_sim_content *c, uint64_t unit,
-		uint8_t *mem, uint64_t *hash)
+int iomapi_sim_show(const struct iomapi_sim_dev *dev, const struct iomapi_sim_content *c,
+		    uint64_t unit, uint8_t *mem, uint64_t *hash)
 {
 	size_t len = dev->profile.logical_block;
 	uint64_t seed = iomapi_sim_fold(dev->sim->noise_seed, dev->index);
@@ -455,10 +455,10 @@ int iomapi_sim_read_unit(struct iomapi_sim_dev *dev, uint64_t unit, uint8_t *mem
 	while (top && top->write->hidden && top->write->hidden[top - top->write->versions])
 		top = top->below;
 	if (top)
-		return show(dev, &top->content, unit, mem, hash);
+		return iomapi_sim_show(dev, &top->content, unit, mem, hash);
 	if (chunk && chunk->known >> i & 1)
-		return show(dev, &chunk->durable[i], unit, mem, hash);
-	return show(dev, dev->image.below ? find(dev, unit) : &never, unit, mem, hash);
+		return iomapi_sim_show(dev, &chunk->durable[i], unit, mem, hash);
+	return iomapi_sim_show(dev, dev->image.below ? find(dev, unit) : &never, unit, mem, hash);
 }
 
 bool iomapi_sim_read_stale(struct iomapi_sim_dev *dev, uint64_t unit, uint8_t *mem, uint64_t *hash)
@@ -469,7 +469,8 @@ bool iomapi_sim_read_stale(struct iomapi_sim_dev *dev, uint64_t unit, uint8_t *m
 
 	if (!top || !(top->below || chunk->known >> i & 1))
 		return false;
-	return !show(dev, top->below ? &top->below->content : &chunk->durable[i], unit, mem, hash);
+	return !iomapi_sim_show(dev, top->below ? &top->below->content : &chunk->durable[i], unit,
+				mem, hash);
 }
 
 void iomapi_sim_forget(struct iomapi_sim_dev *dev, uint64_t completed)

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "sim.h"
+#include "explore.h"
 
 enum { KEY_NUMBER = 2001, KEY_KIND, KEY_NTH };
 

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "sim.h"
+#include "explore.h"
 
 #define SCREEN	6000u
 #define MAX_OPS	16u

@@ -18,7 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "sim.h"
+#include "explore.h"
 
 enum { KEY_WORK = 1001, KEY_CRASH, KEY_IMAGE, KEY_AGAIN };
 
@@ -489,6 +489,30 @@ IOMAP_API int iomap_sim_fail(struct iomap_sim *sim, const char *oracle, const ch
 	vsnprintf(run->text, sizeof(run->text), format, args);
 	va_end(args);
 	return 1;
+}
+
+IOMAP_API void iomap_sim_on_submit(struct iomap_sim *sim,
+				   int (*fn)(void *arg, const char *dev,
+					     const struct iomap_bio *bio), void *arg)
+{
+	sim->on_submit = fn;
+	sim->on_submit_arg = arg;
+}
+
+IOMAP_API void iomap_sim_sometimes(struct iomap_sim *sim, const char *name, bool cond)
+{
+	struct iomapi_sim_run *run = sim->run;
+	unsigned i = 0;
+
+	if (!run)
+		return;
+	while (i < run->nr_sometimes && strcmp(run->sometimes[i].name, name))
+		i++;
+	if (i == IOMAPI_SIM_SOMETIMES)
+		return;
+	if (i == run->nr_sometimes)
+		run->sometimes[run->nr_sometimes++].name = name;
+	run->sometimes[i].seen |= cond;
 }
 
 IOMAP_API void iomap_sim_set_engine(struct iomap_sim *sim, void *engine)

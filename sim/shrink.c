@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "sim.h"
+#include "explore.h"
 
 #define MAX_TRIES	2000u
 #define IMAGES		2u		/* drawn, besides the one that is known */

@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "sim.h"
+#include "explore.h"
 
 #define MAX_SIZE ((uint64_t)1 << 40)
 

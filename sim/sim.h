@@ -12,15 +12,13 @@
  *	env.c		what an environment needs to live in simulated time
  *	level.c		worlds that are undone
  *	plain.c		devices by name, for engines without queues
- *	run.c		one execution of a case, with its crashes
- *	check.c		many of them		shrink.c	a failure made small
- *	plan.c		faults that a seed draws
- *	token.c		a failure in one word	report.c	and on one screen
  *	memory.c	where memory comes from; memory_sanity.c: and how mistakes show
  *	file.c		files on a device: the calls
  *	file_cache.c	what of them is not durable yet	file_disk.c	how they lie on the device
  *	hash.c		of bytes
  *	dump.c		a device's content in a file
+ *
+ * Cases, and what is done with them, are in explore.h.
  *
  * Threads: a simulation belongs to one thread; only wakeup may come from another.
  */
@@ -191,6 +189,9 @@ bool iomapi_sim_read_stale(struct iomapi_sim_dev *dev, uint64_t unit, uint8_t *m
 /* Content moves; what was there is given back. */
 void iomapi_sim_move(struct iomapi_sim_dev *dev, uint64_t unit, struct iomapi_sim_content *from);
 void iomapi_sim_free_writes(struct iomapi_sim_dev *dev);
+/* Copy content out: 0 or -EIO. */
+int iomapi_sim_show(const struct iomapi_sim_dev *dev, const struct iomapi_sim_content *c,
+		    uint64_t unit, uint8_t *mem, uint64_t *hash);
 struct iomapi_sim_content iomapi_sim_noise_of(uint64_t stream, uint64_t write_id);
 
 /* ---- survive.c ---- */
@@ -467,6 +468,8 @@ struct iomap_sim {
 	int plain_error;			/* of the first of them that failed */
 	struct iomapi_sim_run *run;		/* NULL: without a case */
 	void *engine;				/* the user's */
+	int (*on_submit)(void *arg, const char *dev, const struct iomap_bio *bio);
+	void *on_submit_arg;
 	struct iomapi_sim_files *files;		/* NULL: no file was used since power came */
 	const struct iomap_backend_ops *backends[2];
 	void *backend_args[1];
@@ -490,104 +493,6 @@ bool iomapi_sim_pass(struct iomap_sim *sim, enum iomapi_sim_what what,
 bool iomapi_sim_step(struct iomap_sim *sim);	/* the next event; false: there is none */
 
 struct iomapi_sim_dev *iomapi_sim_find(const struct iomap_sim *sim, const char *name);
-
-/* ---- run.c ---- */
-
-struct iomapi_sim_trace {
-	struct iomapi_sim_made *made;
-	size_t nr, max;
-};
-int iomapi_sim_trace_copy(struct iomapi_sim_trace *to, const struct iomapi_sim_made *made,
-			  size_t nr);		/* -ENOMEM */
-void iomapi_sim_trace_free(struct iomapi_sim_trace *trace);
-/* Depth first: what is to be replayed to come to the next leaf.  1; 0: there is none; -ENOMEM. */
-int iomapi_sim_next_path(struct iomapi_sim_trace *path, const struct iomapi_sim_trace *made);
-size_t iomapi_sim_nr_ops(const struct iomapi_sim_trace *trace);
-
-/* Where and how it went wrong: all that is needed to come there again. */
-struct iomapi_sim_failure {
-	char oracle[16], text[256];
-	uint64_t seed, event, event2;		/* 0: no crash; not a second one */
-	uint32_t image;				/* of that crash; drawn: by this number */
-	struct iomapi_sim_trace work, recover, recover2;	/* choices until then */
-	char *faults;					/* the script; NULL: none */
-};
-void iomapi_sim_failure_fini(struct iomapi_sim_failure *failure);
-/* What an execution shall do. */
-struct iomapi_sim_plan {
-	uint64_t seed;
-	const char *faults;		/* of work */
-	const struct iomapi_sim_failure *like;	/* NULL: all is drawn from the seed */
-	bool traces;			/* its choices; else what the seed says at its events */
-	const struct iomapi_sim_trace *path;	/* instead of a seed: choices of work, then 0 */
-	uint64_t stride;		/* crashes: one in each so many events of work; 0: none */
-	uint64_t max_images;		/* of each crash all, up to so many; 0: what images says */
-	uint32_t images;		/* drawn at each crash; 0 with traces: that of like alone */
-};
-#define IOMAPI_SIM_MAX_EVENTS	4000000u	/* of a run that does not end */
-#define IOMAPI_SIM_SEEN		24u	/* events that are remembered for the report */
-struct iomapi_sim_seen {
-	int64_t time;
-	uint64_t id, addr, len;
-	uint32_t dev;
-	int32_t status;
-	uint8_t what, op;
-};
-struct iomapi_sim_run {
-	struct iomap_sim *sim;
-	const struct iomap_sim_case *c;
-	struct iomapi_sim_level *levels[3];
-	unsigned depth;			/* 0: formatted; 1: work; 2: after a crash; 3: after two */
-	struct iomapi_sim_trace records[4];
-	size_t made[4];			/* choices when the next depth began */
-	uint64_t event[4];		/* and the event; 0: none */
-	const struct iomapi_sim_plan *plan;
-	uint64_t next_crash;		/* of this depth; 0: none */
-	uint32_t image;
-	struct { uint64_t id, digest; } *acks;
-	size_t nr_acks, max_acks;
-	char oracle[16], text[256];	/* said by iomap_sim_fail at this depth */
-	bool failed;
-	int error;			/* it could not be done */
-	struct iomapi_sim_failure failure;
-	uint64_t digest, nr_crashes, nr_images, work_events, recover_events;
-	uint64_t nr_same;		/* crashes that could be left out: nothing had changed */
-	uint64_t looked_at;		/* changes, as of the last crash */
-	bool cut_short;			/* images were left out */
-	struct iomapi_sim_seen seen[IOMAPI_SIM_SEEN];
-	uint64_t nr_seen, seen_at_crash;
-	char *notes;			/* NULL: nobody wants them */
-	size_t nr_notes, max_notes;
-};
-/* Devices, formatted.  -EINVAL, -ENOMEM, or what format said. */
-int iomapi_sim_run_new(const struct iomap_sim_case *c, uint64_t seed, struct iomapi_sim_run **run);
-void iomapi_sim_run_delete(struct iomapi_sim_run **run);
-/* 0; 1: it failed, see run->failure; negative: it could not be done. */
-int iomapi_sim_execute(struct iomapi_sim_run *run, const struct iomapi_sim_plan *plan);
-void iomapi_sim_strike(struct iomap_sim *sim);	/* power goes right before this event */
-void iomapi_sim_see(struct iomap_sim *sim, enum iomapi_sim_what what,
-		    const struct iomapi_sim_cmd *cmd);
-
-/* ---- plan.c ---- */
-
-/* A script of random rules of those kinds behind another one, for a seed; freed by the caller.
- * -EINVAL: no such kind, or none; -ENOMEM. */
-int iomapi_sim_draw_faults(uint64_t seed, const char *script, const char *kinds, uint32_t max,
-			   char **drawn);
-/* The script without its n-th rule, in place; false: there is none. */
-bool iomapi_sim_drop_fault(char *script, size_t n);
-
-/* ---- shrink.c, token.c, report.c ---- */
-/* Smaller, with the same oracle; as it was when that is not to be had. */
-int iomapi_sim_shrink(struct iomapi_sim_run *run, struct iomapi_sim_failure *failure);
-/* false: it does not fit. */
-bool iomapi_sim_token(const struct iomap_sim_case *c, const struct iomapi_sim_failure *failure,
-		      bool traces, char *token, size_t size);
-/* 0, -EINVAL, -ENOMEM; *traces: whether the token has them. */
-int iomapi_sim_parse_token(const struct iomap_sim_case *c, const char *token,
-			   struct iomapi_sim_failure *failure, bool *traces);
-int iomapi_sim_describe(const struct iomapi_sim_run *run, const struct iomapi_sim_failure *failure,
-			struct iomap_sim_report *report);
 
 /* ---- env.c ---- */
 extern const struct iomap_sync_ops iomapi_sim_sync;

@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "sim.h"
+#include "explore.h"
 
 #define SMALL	40u
 #define ZEROS	40u

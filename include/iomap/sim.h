@@ -221,6 +221,7 @@ struct iomap_sim_report {
 	char oracle[16];		/* "": there was no failure */
 	bool exhaustive;		/* by iomap_sim_exhaust: nothing was left out */
 	char unfired[32];		/* a kind of the script that did nothing in any seed; "" */
+	char never[64];			/* what iomap_sim_sometimes never saw; "" */
 	char token[256];		/* for iomap_sim_replay; "": it is too long */
 	char *text;			/* one screen; freed by iomap_sim_report_fini */
 };
@@ -258,6 +259,25 @@ IOMAP_API int iomap_sim_fail(struct iomap_sim *sim, const char *oracle, const ch
 /* What recover leaves for check, or work for itself: the engine.  Each crash has its own. */
 IOMAP_API void iomap_sim_set_engine(struct iomap_sim *sim, void *engine);
 IOMAP_API void *iomap_sim_engine(const struct iomap_sim *sim);	/* NULL: none was set */
+/*
+ * Each write of an engine, with its bytes, before the device accepts it, until the end of this
+ * callback: non-zero fails the run (O47, a log rule say).  fn must not call the simulator.
+ */
+IOMAP_API void iomap_sim_on_submit(struct iomap_sim *sim,
+				   int (*fn)(void *arg, const char *dev,
+					     const struct iomap_bio *bio), void *arg);
+/*
+ * After a crash, what a block may hold, one after the other, without deciding for one of them: for
+ * a check that judges block by block.  It stops with the first non-zero result, and returns that;
+ * mem is NULL for a block that may be unreadable.  -ENOENT: no such device; -EINVAL: addr is no
+ * block of it.
+ */
+IOMAP_API int iomap_sim_each_candidate(struct iomap_sim *sim, const char *dev, uint64_t addr,
+				       int (*fn)(void *arg, const void *mem, size_t len),
+				       void *arg);
+/* Something that must be true in one seed at least, or the test tests less than it says: the
+ * report's never has the name.  name lives as long as the program. */
+IOMAP_API void iomap_sim_sometimes(struct iomap_sim *sim, const char *name, bool cond);
 /* For the operation list of a report. */
 IOMAP_API void iomap_sim_note(struct iomap_sim *sim, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
