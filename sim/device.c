@@ -362,6 +362,7 @@ static void take_effect(struct iomapi_sim_cmd *cmd, uint32_t first, uint32_t nr)
 	struct iomapi_sim_write *write = cmd->writes[cmd->go];
 
 	if (write) {
+		cmd->covers = dev->image.nr_completed;	/* by a flush behind it */
 		if (hit->status)
 			iomapi_sim_tear(dev, write, hit->units,
 					iomapi_sim_is_atomic(dev, cmd->bio));
@@ -412,11 +413,10 @@ static void complete_write(struct iomapi_sim_cmd *cmd, struct iomapi_sim_write *
 {
 	struct iomapi_sim_dev *dev = cmd->dev;
 	bool fua = (cmd->bio->flags & IOMAP_BIO_FUA) && cmd->hit.kind != IOMAPI_SIM_FUA_IGNORED;
-	bool all = dev->profile.fua == IOMAP_SIM_FUA_EMULATED;
 
-	iomapi_sim_complete(dev, write, (fua && !all) || !dev->profile.volatile_cache);
-	if (fua && all)
-		iomapi_sim_persist(dev, dev->image.nr_completed);	/* a flush of its own */
+	iomapi_sim_complete(dev, write, fua || !dev->profile.volatile_cache);
+	if (fua && dev->profile.fua == IOMAP_SIM_FUA_EMULATED)
+		iomapi_sim_persist(dev, cmd->covers);	/* a flush of its own */
 }
 
 /* Flushes on their way can no more cover it than this one, so they fail with it. */
