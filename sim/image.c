@@ -477,6 +477,7 @@ void iomapi_sim_forget(struct iomapi_sim_dev *dev, uint64_t completed)
 {
 	struct iomapi_sim_write *w;
 
+	dev->sim->nr_changes++;		/* it has no place in an order any more */
 	for_each_write(w, dev)
 		if (w->stage == IOMAPI_SIM_COMPLETED && w->completed <= completed)
 			w->completed = IOMAPI_SIM_NEVER;
