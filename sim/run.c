@@ -138,6 +138,8 @@ static int go_down(struct iomapi_sim_run *run, bool cut, uint64_t seed,
 		return rc;
 	run->depth++;
 	set_choice(run, seed, replay);
+	for (unsigned i = 0; cut && i < run->sim->nr_devs; i++)
+		iomapi_sim_overtake(&run->sim->devs[i], &run->sim->devs[i].image);
 	run->oracle[0] = 0;
 	return 0;
 }

@@ -122,6 +122,7 @@ struct iomapi_sim_version {
 	struct iomapi_sim_version *below;
 	struct iomapi_sim_write *write;		/* NULL: durable or superseded by what is */
 };
+enum iomapi_sim_side { IOMAPI_SIM_EITHER, IOMAPI_SIM_BEFORE, IOMAPI_SIM_BEHIND };
 enum iomapi_sim_stage { IOMAPI_SIM_ACCEPTED, IOMAPI_SIM_LINEARISED, IOMAPI_SIM_COMPLETED };
 struct iomapi_sim_write {
 	struct iomap_list node;		/* in dev->accepted, then dev->writes */
@@ -132,6 +133,7 @@ struct iomapi_sim_write {
 	uint32_t queue;
 	uint8_t stage;
 	bool whole;			/* it never tears at a power cut */
+	uint8_t side;			/* of one that overtakes it, while that is chosen */
 	uint8_t damage;			/* enum iomapi_sim_fate, of its neighbours */
 	uint8_t *fates;			/* the same, per unit; a group has that of its first */
 	uint8_t *hidden;		/* of one that fails, per unit: reads look below it */
@@ -201,6 +203,8 @@ struct iomapi_sim_content iomapi_sim_noise_of(uint64_t stream, uint64_t write_id
 int iomapi_sim_freeze(struct iomapi_sim_dev *dev, struct iomapi_sim_write ***doubt, uint32_t *nr);
 /* As if nothing had been. */
 void iomapi_sim_thaw(struct iomapi_sim_dev *dev, struct iomapi_sim_write **doubt, uint32_t nr);
+/* Which of those in flight that overlap come first, in an image above what was frozen. */
+void iomapi_sim_overtake(struct iomapi_sim_dev *dev, struct iomapi_sim_image *image);
 /* What a unit of image->below is found to be. */
 struct iomapi_sim_content iomapi_sim_resolve(struct iomapi_sim_dev *dev,
 					     struct iomapi_sim_image *image, uint64_t unit);

@@ -11,6 +11,8 @@
  * what failed has no place in it.  Only what was in flight can be shorn (garbage, or not readable
  * until it is written), or damage neighbours in its physical block.
  *
+ * Writes that overlap and had no effect yet have no order: one is chosen at once, where it matters.
+ *
  * Fates stand in the writes of the image below; the level remembers which, and takes them back.
  */
 #include <errno.h>
@@ -35,9 +37,14 @@ static struct iomapi_sim_write *write_of(struct iomap_list *node)
 	return iomap_container_of(node, struct iomapi_sim_write, node);
 }
 
+static struct iomapi_sim_version **top_in(const struct iomapi_sim_image *image, uint64_t unit)
+{
+	return &iomapi_sim_chunk(image, unit)->top[unit % IOMAPI_SIM_CHUNK];
+}
+
 static struct iomapi_sim_version **top_of(const struct iomapi_sim_dev *dev, uint64_t unit)
 {
-	return &iomapi_sim_chunk(&dev->image, unit)->top[unit % IOMAPI_SIM_CHUNK];
+	return top_in(&dev->image, unit);
 }
 
 static uint32_t length(const struct iomap_list *list)
@@ -58,6 +65,34 @@ static uint32_t gather(struct iomap_list *list, struct iomapi_sim_write **to)
 	return nr;
 }
 
+/* What has had no effect yet counts as if it had, the later over the earlier. */
+static void link_accepted(const struct iomapi_sim_image *image, struct iomapi_sim_write **doubt,
+			  uint32_t nr)
+{
+	for (uint32_t k = 0; k < nr; k++)
+		for (uint32_t i = 0; i < doubt[k]->nr_units; i++) {
+			struct iomapi_sim_version *v = &doubt[k]->versions[i];
+
+			v->below = *top_in(image, doubt[k]->unit + i);
+			*top_in(image, doubt[k]->unit + i) = v;
+		}
+}
+
+static void unlink_accepted(const struct iomapi_sim_image *image, struct iomapi_sim_write **doubt,
+			    uint32_t nr)
+{
+	while (nr--)
+		for (uint32_t i = 0; i < doubt[nr]->nr_units; i++)
+			*top_in(image, doubt[nr]->unit + i) = doubt[nr]->versions[i].below;
+}
+
+static uint32_t nr_not_accepted(struct iomapi_sim_write *const *doubt, uint32_t nr)
+{
+	while (nr && doubt[nr - 1]->stage == IOMAPI_SIM_ACCEPTED)
+		nr--;
+	return nr;
+}
+
 int iomapi_sim_freeze(struct iomapi_sim_dev *dev, struct iomapi_sim_write ***doubt, uint32_t *nr)
 {
 	struct iomapi_sim_image *image = &dev->image;
@@ -69,21 +104,98 @@ int iomapi_sim_freeze(struct iomapi_sim_dev *dev, struct iomapi_sim_write ***dou
 		return -ENOMEM;
 	gather(&image->writes, *doubt);
 	gather(&image->accepted, *doubt + nr_writes);
-	for (uint32_t k = nr_writes; k < *nr; k++)
-		for (uint32_t i = 0; i < (*doubt)[k]->nr_units; i++) {
-			struct iomapi_sim_version *v = &(*doubt)[k]->versions[i];
-
-			v->below = *top_of(dev, (*doubt)[k]->unit + i);
-			*top_of(dev, (*doubt)[k]->unit + i) = v;
-		}
+	link_accepted(image, *doubt + nr_writes, *nr - nr_writes);
 	return 0;
 }
 
 void iomapi_sim_thaw(struct iomapi_sim_dev *dev, struct iomapi_sim_write **doubt, uint32_t nr)
 {
-	while (nr-- && doubt[nr]->stage == IOMAPI_SIM_ACCEPTED)
-		for (uint32_t i = 0; i < doubt[nr]->nr_units; i++)
-			*top_of(dev, doubt[nr]->unit + i) = doubt[nr]->versions[i].below;
+	uint32_t first = nr_not_accepted(doubt, nr);
+
+	unlink_accepted(&dev->image, doubt + first, nr - first);
+}
+
+/* ---- overtaken ---- */
+
+/* It stays where it is, for its line has an order. */
+static bool is_behind(const struct iomapi_sim_dev *dev, const struct iomapi_sim_write *later,
+		      const struct iomapi_sim_write *earlier)
+{
+	return dev->profile.order == IOMAP_SIM_ORDER_FIFO ||
+	       (dev->profile.order == IOMAP_SIM_ORDER_PER_QUEUE && later->queue == earlier->queue);
+}
+
+/* Does it matter which comes first?  Units that stand for themselves are there or gone, whatever
+ * the order is. */
+static bool is_hazard(const struct iomapi_sim_dev *dev, const struct iomapi_sim_write *a,
+		      const struct iomapi_sim_write *b)
+{
+	if (a->unit >= b->unit + b->nr_units || b->unit >= a->unit + a->nr_units)
+		return false;
+	return dev->profile.order != IOMAP_SIM_ORDER_ANY || (a->whole && a->nr_units > 1) ||
+	       (b->whole && b->nr_units > 1);
+}
+
+/* They keep the order that they have, and the other has gone to that side. */
+static bool holds(const struct iomapi_sim_dev *dev, struct iomapi_sim_write *const *list,
+		  uint32_t k, uint32_t other, enum iomapi_sim_side side)
+{
+	const struct iomapi_sim_write *a = list[k], *b = list[other];
+
+	return b->side == side && (is_hazard(dev, a, b) || is_behind(dev, a, b));
+}
+
+/* Which of the others come before the last one of the list, and which behind it: no two of them
+ * change places that have an order already. */
+static void choose_sides(struct iomapi_sim_dev *dev, struct iomapi_sim_write **list, uint32_t last)
+{
+	for (uint32_t k = last; k--;) {
+		bool before = is_behind(dev, list[last], list[k]);
+
+		for (uint32_t i = k + 1; !before && i < last; i++)
+			before = holds(dev, list, k, i, IOMAPI_SIM_BEFORE);
+		list[k]->side = IOMAPI_SIM_EITHER;
+		if (before)
+			list[k]->side = IOMAPI_SIM_BEFORE;
+		else if (is_hazard(dev, list[last], list[k]))
+			list[k]->side = iomap_sim_choose(dev->sim, "overtakes", 2)
+						? IOMAPI_SIM_BEHIND : IOMAPI_SIM_BEFORE;
+	}
+	for (uint32_t k = 1; k < last; k++)
+		for (uint32_t i = 0; list[k]->side == IOMAPI_SIM_EITHER && i < k; i++)
+			if (holds(dev, list, k, i, IOMAPI_SIM_BEHIND))
+				list[k]->side = IOMAPI_SIM_BEHIND;
+}
+
+static void overtake(struct iomapi_sim_dev *dev, struct iomapi_sim_write **list, uint32_t last)
+{
+	uint32_t end = last, k = 0;
+
+	while (k < last && !is_hazard(dev, list[last], list[k]))
+		k++;
+	if (k == last)
+		return;			/* as nearly always */
+	choose_sides(dev, list, last);
+	for (k = last; k--;) {
+		struct iomapi_sim_write *w = list[k];
+
+		if (w->side != IOMAPI_SIM_BEHIND)
+			continue;
+		memmove(list + k, list + k + 1, (end - k) * sizeof(*list));
+		list[end--] = w;
+	}
+}
+
+void iomapi_sim_overtake(struct iomapi_sim_dev *dev, struct iomapi_sim_image *image)
+{
+	uint32_t first = nr_not_accepted(image->doubt, image->nr_doubt);
+	struct iomapi_sim_write **accepted = image->doubt + first;
+	uint32_t nr = image->nr_doubt - first;
+
+	unlink_accepted(image->below, accepted, nr);
+	for (uint32_t k = 1; k < nr; k++)
+		overtake(dev, accepted, k);
+	link_accepted(image->below, accepted, nr);
 }
 
 /* ---- fates ---- */
@@ -408,6 +520,8 @@ int iomapi_sim_settle(struct iomapi_sim_dev *dev)
 	struct iomapi_sim_image above = { .below = &dev->image, .cut = true };
 	int rc = iomapi_sim_freeze(dev, &above.doubt, &above.nr_doubt);
 
+	if (!rc)
+		iomapi_sim_overtake(dev, &above);
 	for (uint32_t k = 0; !rc && k < above.nr_doubt; k++)
 		settle_write(dev, &above, above.doubt[k]);
 	for (uint32_t k = 0; !rc && k < above.nr_doubt; k++)
