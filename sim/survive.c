@@ -8,8 +8,8 @@
  *
  * A write within the power-fail atomic unit has one fate, else each of its units has one.  With an
  * order what is there is a prefix, of the device or of each queue, and its length is one choice;
- * what failed has no place in it.  Only what was in flight can be shorn (garbage, or not readable
- * until it is written), or damage neighbours in its physical block.
+ * what fails has no place in it.  Only what was in flight can be shorn (garbage, or not readable
+ * until it is written; so can what failed), or damage neighbours in its physical block.
  *
  * Writes that overlap and had no effect yet have no order: one is chosen at once, where it matters.
  *
@@ -23,6 +23,18 @@
 static bool is_in_flight(const struct iomapi_sim_write *write)
 {
 	return write->stage != IOMAPI_SIM_COMPLETED;
+}
+
+static bool has_failed(const struct iomapi_sim_write *write)
+{
+	return write->hidden && !is_in_flight(write);
+}
+
+/* In an order; what fails has none from when it took effect, for reads may not see it. */
+static bool has_place(const struct iomapi_sim_write *write)
+{
+	return write->completed != IOMAPI_SIM_NEVER &&
+	       !(write->hidden && write->stage != IOMAPI_SIM_ACCEPTED);
 }
 
 static uint32_t nr_groups(const struct iomapi_sim_write *write)
@@ -212,13 +224,35 @@ static uint32_t line_of(const struct iomapi_sim_dev *dev, const struct iomapi_si
 	return dev->profile.order == IOMAP_SIM_ORDER_FIFO ? 0 : write->queue;
 }
 
+static bool may_be_shorn(const struct iomapi_sim_dev *dev, const struct iomapi_sim_write *w)
+{
+	return dev->profile.shorn_sectors && (is_in_flight(w) || has_failed(w)) &&
+	       (!w->whole || w->nr_units == 1);
+}
+
+/* It is there; perhaps not all of it. */
+static enum iomapi_sim_fate there(struct iomapi_sim_dev *dev, const struct iomapi_sim_write *w)
+{
+	return may_be_shorn(dev, w) && iomapi_sim_rarely(dev->sim, "shorn") ? IOMAPI_SIM_SHORN
+									    : IOMAPI_SIM_THERE;
+}
+
+/* With so many that are there on its line from here on: the last one may be shorn. */
+static enum iomapi_sim_fate in_line(struct iomapi_sim_dev *dev, const struct iomapi_sim_write *w,
+				    uint32_t left)
+{
+	if (left == 1)
+		return there(dev, w);
+	return left ? IOMAPI_SIM_THERE : IOMAPI_SIM_GONE;
+}
+
 static void choose_lines(struct iomapi_sim_dev *dev, struct iomapi_sim_image *image)
 {
 	uint32_t left[IOMAPI_SIM_QUEUES] = { 0 };
 
 	decide(dev, &image->lines, IOMAPI_SIM_THERE);
 	for (uint32_t k = 0; k < image->nr_doubt; k++)
-		if (image->doubt[k]->completed != IOMAPI_SIM_NEVER)
+		if (has_place(image->doubt[k]))
 			left[line_of(dev, image->doubt[k])] += nr_groups(image->doubt[k]);
 	for (unsigned i = 0; i < IOMAPI_SIM_QUEUES; i++)
 		left[i] = iomap_sim_choose(dev->sim, "prefix", left[i] + 1);
@@ -226,8 +260,8 @@ static void choose_lines(struct iomapi_sim_dev *dev, struct iomapi_sim_image *im
 		struct iomapi_sim_write *w = image->doubt[k];
 		uint32_t *mine = &left[line_of(dev, w)];
 
-		for (uint32_t g = 0; w->completed != IOMAPI_SIM_NEVER && g < nr_groups(w); g++) {
-			decide(dev, &w->fates[g], *mine ? IOMAPI_SIM_THERE : IOMAPI_SIM_GONE);
+		for (uint32_t g = 0; has_place(w) && g < nr_groups(w); g++) {
+			decide(dev, &w->fates[g], in_line(dev, w, *mine));
 			*mine -= *mine != 0;
 		}
 	}
@@ -250,10 +284,8 @@ static enum iomapi_sim_fate fate_of(struct iomapi_sim_dev *dev, struct iomapi_si
 		return *fate;
 	if (!iomap_sim_choose(dev->sim, "survive", 2))
 		decide(dev, fate, IOMAPI_SIM_GONE);
-	else if (can_be_shorn(dev, w) && iomapi_sim_rarely(dev->sim, "shorn"))
-		decide(dev, fate, IOMAPI_SIM_SHORN);
 	else
-		decide(dev, fate, IOMAPI_SIM_THERE);
+		decide(dev, fate, there(dev, w));
 	return *fate;
 }
 
@@ -321,7 +353,7 @@ static bool is_shorn(const struct iomapi_sim_version *v)
 
 static struct iomapi_sim_content shorn(struct iomapi_sim_dev *dev, const struct iomapi_sim_write *w)
 {
-	if (iomapi_sim_rarely(dev->sim, "unreadable"))
+	if (has_failed(w) || iomapi_sim_rarely(dev->sim, "unreadable"))
 		return (struct iomapi_sim_content){ NULL, IOMAPI_SIM_UNREADABLE };
 	return iomapi_sim_noise_of(IOMAPI_SIM_SHORN_NOISE, w->id);
 }

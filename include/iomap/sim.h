@@ -150,7 +150,8 @@ IOMAP_API int iomap_sim_power_on(struct iomap_sim *sim);
  *	alloc_fails		the nth= allocation of an environment
  *	short_copy		its copy from or to user memory stops before the nth= byte of all
  * What a write that failed left is open again after a power cut: each block (or atomic unit) old or
- * new, whatever was read before.  A write counts as one when it succeeds, discards and zeroes too.
+ * new, or unreadable where sectors may be shorn, whatever was read before.  A write counts as one
+ * when it succeeds, discards and zeroes too.
  *
  * NULL disarms: no rules, no unreadable units, no read-only devices; removed ones stay away.
  * -EINVAL: a mistake, then nothing was armed; -ENOMEM.
