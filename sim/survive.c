@@ -267,11 +267,6 @@ static void choose_lines(struct iomapi_sim_dev *dev, struct iomapi_sim_image *im
 	}
 }
 
-static bool can_be_shorn(const struct iomapi_sim_dev *dev, const struct iomapi_sim_write *w)
-{
-	return dev->profile.shorn_sectors && is_in_flight(w) && (!w->whole || w->nr_units == 1);
-}
-
 static enum iomapi_sim_fate fate_of(struct iomapi_sim_dev *dev, struct iomapi_sim_image *image,
 				    const struct iomapi_sim_version *v)
 {
@@ -425,7 +420,7 @@ static int judge_version(const struct each *e, const struct iomapi_sim_version *
 		rc = judge(e, &v->content);
 	if (rc || (fate != IOMAPI_SIM_SHORN && fate != IOMAPI_SIM_OPEN))
 		return rc;
-	return fate == IOMAPI_SIM_SHORN || can_be_shorn(e->dev, w) ? judge_shorn(e, w) : 0;
+	return fate == IOMAPI_SIM_SHORN || may_be_shorn(e->dev, w) ? judge_shorn(e, w) : 0;
 }
 
 static int judge_damage(const struct each *e, const struct iomapi_sim_image *image)
