@@ -82,6 +82,9 @@ struct iomapi_sim_run {
 	unsigned nr_sometimes;
 	char *notes;			/* NULL: nobody wants them */
 	size_t nr_notes, max_notes;
+	/* Optional: hears of each event of work, before power may go. */
+	void (*on_event)(void *arg, enum iomapi_sim_what what, const struct iomapi_sim_cmd *cmd);
+	void *on_event_arg;
 };
 /* Devices, formatted.  -EINVAL, -ENOMEM, or what format said. */
 int iomapi_sim_run_new(const struct iomap_sim_case *c, uint64_t seed, struct iomapi_sim_run **run);
@@ -91,6 +94,8 @@ int iomapi_sim_execute(struct iomapi_sim_run *run, const struct iomapi_sim_plan 
 void iomapi_sim_strike(struct iomap_sim *sim);	/* power goes right before this event */
 void iomapi_sim_see(struct iomap_sim *sim, enum iomapi_sim_what what,
 		    const struct iomapi_sim_cmd *cmd);
+void iomapi_sim_hear(struct iomap_sim *sim, enum iomapi_sim_what what,
+		     const struct iomapi_sim_cmd *cmd);
 
 /* ---- plan.c ---- */
 

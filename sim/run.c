@@ -301,6 +301,15 @@ void iomapi_sim_see(struct iomap_sim *sim, enum iomapi_sim_what what,
 	};
 }
 
+void iomapi_sim_hear(struct iomap_sim *sim, enum iomapi_sim_what what,
+		     const struct iomapi_sim_cmd *cmd)
+{
+	const struct iomapi_sim_run *run = sim->run;
+
+	if (run->on_event && run->depth == 1)
+		run->on_event(run->on_event_arg, what, cmd);
+}
+
 /* Power may go behind the last event of work, too. */
 static void strike_at_end(struct iomapi_sim_run *run)
 {

@@ -127,6 +127,7 @@ bool iomapi_sim_pass(struct iomap_sim *sim, enum iomapi_sim_what what,
 		return false;
 	}
 	if (sim->run) {
+		iomapi_sim_hear(sim, what, cmd);
 		if (sim->nr_passed == sim->run->next_crash)
 			iomapi_sim_strike(sim);
 		iomapi_sim_see(sim, what, cmd);
