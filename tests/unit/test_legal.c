@@ -13,13 +13,14 @@ static uint64_t last_id;
 /* A write of the next token; its id. */
 static uint64_t put(struct legal *l, uint32_t first, uint32_t nr, bool fua, uint32_t queue)
 {
+	const uint64_t id = ++last_id;
 	const struct legal_cmd cmd = {
-		.id = ++last_id, .op = LEGAL_WRITE, .fua = fua, .token = (uint8_t)last_id,
-		.queue = queue, .first = first, .nr = nr,
+		.id = id, .op = LEGAL_WRITE, .fua = fua, .token = (uint8_t)id, .queue = queue,
+		.first = first, .nr = nr,
 	};
 
 	ck_assert(legal_accept(l, &cmd));
-	return last_id;
+	return id;
 }
 
 static uint64_t flush(struct legal *l)
