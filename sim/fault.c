@@ -149,7 +149,7 @@ void iomapi_sim_count(struct iomap_sim *sim, unsigned kind, struct iomapi_sim_hi
 
 void iomapi_sim_observe(struct iomap_sim *sim, const struct iomapi_sim_hit *hit)
 {
-	for (unsigned kind = 0; kind < IOMAPI_SIM_NR_KINDS; kind++)
+	for (unsigned kind = 0; hit->kinds && kind < IOMAPI_SIM_NR_KINDS; kind++)
 		sim->counters[kind].observed += hit->kinds >> kind & 1;
 }
 
