@@ -73,7 +73,6 @@ struct iomapi_sim_run {
 	int error;			/* it could not be done */
 	struct iomapi_sim_failure failure;
 	uint64_t digest, nr_crashes, nr_images, work_events, recover_events;
-	uint64_t nr_same;		/* crashes that could be left out: nothing had changed */
 	uint64_t looked_at;		/* changes, as of the last crash */
 	bool cut_short;			/* images were left out */
 	struct iomapi_sim_seen seen[IOMAPI_SIM_SEEN];

@@ -252,7 +252,6 @@ static bool is_same(struct iomapi_sim_run *run)
 
 	if (run->depth == 1)
 		run->looked_at = now;
-	run->nr_same += same;
 	return same;
 }
 

@@ -343,7 +343,6 @@ CASE(power_goes_in_recovery, "O9", "A recovery that redoes what it did is found 
 
 struct on_env {
 	bool no_flush;
-	unsigned acked;		/* pages that were promised, of the run under way */
 };
 
 static void plug_in(struct world *w, struct iomap_sim *sim)
@@ -390,7 +389,7 @@ static int read_by_bios(struct iomap_sim *sim, void *arg)
 
 CASE(an_engine_on_libiomap, "", "A crash in a wait; another environment looks; it goes on")
 {
-	struct on_env e = { false, 0 };
+	struct on_env e = { false };
 	struct iomap_sim_case c = case_of(write_by_bios, &e);
 	struct iomap_sim_report r;
 
