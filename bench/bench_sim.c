@@ -22,6 +22,8 @@
 #include <iomap/iomap.h>
 #include <iomap/sim.h>
 
+#include "flat.h"
+
 #define PAGE		4096u
 #define NR_PAGES	4096u
 #define DEPTH		64u
@@ -206,32 +208,12 @@ static int writepages(struct iomap_inode *inode, struct iomap_writeback_control 
 
 	return iomap_writepages(&wpc);
 }
-static int no_metadata(struct iomap_inode *inode, int64_t begin_pos, int64_t end, bool datasync,
-		       bool *flushed)
-{
-	(void)inode, (void)begin_pos, (void)end, (void)datasync, (void)flushed;
-	return 0;
-}
-static int no_volume_metadata(struct iomap_volume *volume, bool *flushed)
-{
-	(void)volume, (void)flushed;
-	return 0;
-}
-static bool tryget(struct iomap_inode *inode)
-{
-	(void)inode;
-	return true;
-}
-static void put(struct iomap_inode *inode)
-{
-	(void)inode;
-}
 static const struct iomap_inode_ops inode_ops = {
-	.struct_size = sizeof(inode_ops), .writepages = writepages, .sync_metadata = no_metadata,
-	.tryget = tryget, .put = put,
+	.struct_size = sizeof(inode_ops), .writepages = writepages, .sync_metadata = flat_metadata,
+	.tryget = flat_tryget, .put = flat_put,
 };
 static const struct iomap_volume_ops volume_ops = {
-	.struct_size = sizeof(volume_ops), .sync_metadata = no_volume_metadata,
+	.struct_size = sizeof(volume_ops), .sync_metadata = flat_volume_metadata,
 };
 
 static int open_file(struct bench *b)

@@ -23,6 +23,8 @@
 
 #include <iomap/iomap.h>
 
+#include "flat.h"
+
 #define PAGE		4096u
 #define SHARED_PAGES	1024u		/* of memory that frames share */
 #define MAX_REPEAT	1000u
@@ -118,32 +120,6 @@ static int writepages(struct iomap_inode *inode, struct iomap_writeback_control 
 	return iomap_writepages(&wpc);
 }
 
-static int sync_metadata(struct iomap_inode *inode, int64_t start, int64_t end, bool datasync,
-			 bool *flushed)
-{
-	(void)inode, (void)start, (void)end, (void)datasync;
-	*flushed = false;
-	return 0;
-}
-
-static int volume_sync_metadata(struct iomap_volume *volume, bool *flushed)
-{
-	(void)volume;
-	*flushed = false;
-	return 0;
-}
-
-static bool tryget(struct iomap_inode *inode)
-{
-	(void)inode;
-	return true;
-}
-
-static void put(struct iomap_inode *inode)
-{
-	(void)inode;
-}
-
 static void folio_written(struct iomap_folio *folio, int error)
 {
 	struct bench *b = BENCH(folio->inode);
@@ -155,11 +131,11 @@ static void folio_written(struct iomap_folio *folio, int error)
 
 static const struct iomap_inode_ops inode_ops = {
 	.struct_size = sizeof(inode_ops), .writepages = writepages,
-	.sync_metadata = sync_metadata, .tryget = tryget, .put = put,
+	.sync_metadata = flat_metadata, .tryget = flat_tryget, .put = flat_put,
 	.folio_written = folio_written,
 };
 static const struct iomap_volume_ops volume_ops = {
-	.struct_size = sizeof(volume_ops), .sync_metadata = volume_sync_metadata,
+	.struct_size = sizeof(volume_ops), .sync_metadata = flat_volume_metadata,
 };
 
 /* ---- which pages ---- */
