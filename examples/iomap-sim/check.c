@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * check.c - seeds of the store, in one process or several; failures again.
+ * check.c - seeds of a case, in one process or several; failures again.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -11,7 +11,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "sim_unit_test/kv_case.h"
 #include "tool.h"
 
 #define DEFAULT_SEEDS	1000u
@@ -51,19 +50,19 @@ static void progress_end(const struct progress *p)
 		fprintf(stderr, "\r%60s\r", "");
 }
 
-static int check(unsigned bug, uint64_t seed, uint64_t seeds, unsigned images,
+static int check(const struct tool_opts *o, unsigned bug, uint64_t seed, uint64_t seeds,
 		 struct iomap_sim_report *report)
 {
 	struct progress p = { seeds, tool_seconds(), 0 };
 	const struct iomap_sim_cfg cfg = {
-		.struct_size = sizeof(cfg), .seed = seed, .nr_seeds = seeds, .images = images,
-		.faults = kv_case_faults(bug), .progress = progress, .progress_arg = &p,
+		.struct_size = sizeof(cfg), .seed = seed, .nr_seeds = seeds, .images = o->images,
+		.faults = o->c->faults(bug), .progress = progress, .progress_arg = &p,
 	};
 	int rc;
 
 	p.last = p.start;
 	report->struct_size = sizeof(*report);
-	rc = iomap_sim_check(kv_case(bug), &cfg, report);
+	rc = iomap_sim_check(o->c->get(bug), &cfg, report);
 	progress_end(&p);
 	if (rc < 0)
 		fprintf(stderr, "iomap-sim: %s\n", report->text ? report->text : strerror(-rc));
@@ -120,7 +119,7 @@ static int start_job(const struct tool_opts *o, uint64_t seed, uint64_t seeds)
 		int rc;
 
 		close(fds[0]);
-		rc = check(o->bug, seed, seeds, o->images, &r);
+		rc = check(o, o->bug, seed, seeds, &r);
 		tell(fds[1], rc, &r);
 		_exit(0);
 	}
@@ -178,7 +177,7 @@ static int check_one(const struct tool_opts *o)
 	struct iomap_sim_report r;
 	double start = tool_seconds();
 	int rc = o->jobs > 1 ? check_in_jobs(o, seeds, &r)
-			     : check(o->bug, o->seed, seeds, o->images, &r);
+			     : check(o, o->bug, o->seed, seeds, &r);
 
 	if (rc < 0)
 		return 2;
@@ -187,11 +186,11 @@ static int check_one(const struct tool_opts *o)
 	else
 		say_stopped(o, &r, seeds);
 	if (o->json)
-		printf("{\"check\":\"kv\",\"bug\":%u,\"ok\":%s,\"seeds\":%" PRIu64
+		printf("{\"check\":\"%s\",\"bug\":%u,\"ok\":%s,\"seeds\":%" PRIu64
 		       ",\"crashes\":%" PRIu64 ",\"images\":%" PRIu64
-		       ",\"oracle\":\"%s\",\"token\":\"%s\",\"seconds\":%.1f}\n", o->bug,
-		       rc ? "false" : "true", r.seeds, r.crash_points, r.images, r.oracle, r.token,
-		       tool_seconds() - start);
+		       ",\"oracle\":\"%s\",\"token\":\"%s\",\"seconds\":%.1f}\n", o->c->name,
+		       o->bug, rc ? "false" : "true", r.seeds, r.crash_points, r.images, r.oracle,
+		       r.token, tool_seconds() - start);
 	else
 		printf("check: %s seeds=%" PRIu64 " crashes=%" PRIu64 " images=%" PRIu64
 		       " seconds=%.1f%s%s\n", rc ? "failed" : "ok", r.seeds, r.crash_points,
@@ -210,24 +209,24 @@ static int compare(const void *a, const void *b)
 /* Each must be found, and shown again by its token. */
 static int check_all_bugs(const struct tool_opts *o)
 {
-	uint64_t seeds[KV_NR_BUGS] = { 0 }, ops[KV_NR_BUGS] = { 0 };
+	uint64_t seeds[TOOL_MAX_BUGS] = { 0 }, ops[TOOL_MAX_BUGS] = { 0 };
+	unsigned nr = o->c->nr_bugs, found = 0;
 	double start = tool_seconds();
-	unsigned found = 0;
 
-	for (unsigned bug = 1; bug < KV_NR_BUGS && !stopped; bug++) {
+	for (unsigned bug = 1; bug <= nr && !stopped; bug++) {
 		struct iomap_sim_report r;
 		double before = tool_seconds();
-		int rc = check(bug, o->seed, o->seeds ? o->seeds : BUG_SEEDS, o->images, &r);
+		int rc = check(o, bug, o->seed, o->seeds ? o->seeds : BUG_SEEDS, &r);
 
 		if (rc < 0)
 			return 2;
 		if (!rc) {
-			printf("bug %2u  %-32s not found\n", bug, kv_bug_name(bug));
+			printf("bug %2u  %-32s not found\n", bug, o->c->bug_name(bug));
 			continue;
 		}
 		printf("bug %2u  %-32s %s after %" PRIu64 " seeds, %u operations of %u, %.2f s\n"
-		       "replay %s\n", bug, kv_bug_name(bug), r.oracle, r.seeds, r.ops, r.ops_found,
-		       tool_seconds() - before, r.token);
+		       "replay %s\n", bug, o->c->bug_name(bug), r.oracle, r.seeds, r.ops,
+		       r.ops_found, tool_seconds() - before, r.token);
 		seeds[found] = r.seeds;
 		ops[found++] = r.ops;
 		iomap_sim_report_fini(&r);
@@ -235,9 +234,9 @@ static int check_all_bugs(const struct tool_opts *o)
 	qsort(seeds, found, sizeof(*seeds), compare);
 	qsort(ops, found, sizeof(*ops), compare);
 	printf("check: %s bugs=%u/%u seeds_median=%" PRIu64 " ops_median=%" PRIu64
-	       " seconds=%.1f\n", found == KV_NR_BUGS - 1 ? "ok" : "failed", found,
-	       KV_NR_BUGS - 1, seeds[found / 2], ops[found / 2], tool_seconds() - start);
-	return found != KV_NR_BUGS - 1;
+	       " seconds=%.1f\n", found == nr ? "ok" : "failed", found, nr, seeds[found / 2],
+	       ops[found / 2], tool_seconds() - start);
+	return found != nr;
 }
 
 int tool_check(const struct tool_opts *o)
@@ -248,27 +247,36 @@ int tool_check(const struct tool_opts *o)
 
 /* ---- replay ---- */
 
+/* A token begins with the name of its case, and each bug is a case of its own. */
+static const struct iomap_sim_case *case_of(const char *token)
+{
+	size_t len = strcspn(token, ":");
+
+	for (const struct tool_case *const *c = tool_cases; *c; c++)
+		for (unsigned bug = 0; bug <= (*c)->nr_bugs; bug++) {
+			const struct iomap_sim_case *one = (*c)->get(bug);
+
+			if (strlen(one->name) == len && !strncmp(one->name, token, len))
+				return one;
+		}
+	return NULL;
+}
+
 int tool_replay(const char *token)
 {
 	struct iomap_sim_report r = { .struct_size = sizeof(r) };
-	size_t name = strcspn(token, ":");
+	const struct iomap_sim_case *c = case_of(token);
+	int rc = c ? iomap_sim_replay(c, token, &r) : -EINVAL;
 
-	for (unsigned bug = 0; bug < KV_NR_BUGS; bug++) {
-		const struct iomap_sim_case *c = kv_case(bug);
-		int rc;
-
-		if (strlen(c->name) != name || strncmp(c->name, token, name))
-			continue;
-		rc = iomap_sim_replay(c, token, &r);
-		if (rc < 0)
-			break;
-		printf("%s", rc ? r.text : "");
-		printf("replay: %s oracle=%s\n", rc ? "fails" : "ok", rc ? r.oracle : "none");
-		iomap_sim_report_fini(&r);
-		return rc;
+	if (rc < 0) {
+		fprintf(stderr, "iomap-sim: '%s' is no token, or was cut or changed on its way\n",
+			token);
+		return 2;
 	}
-	fprintf(stderr, "iomap-sim: '%s' is no token, or was cut or changed on its way\n", token);
-	return 2;
+	printf("%s", rc ? r.text : "");
+	printf("replay: %s oracle=%s\n", rc ? "fails" : "ok", rc ? r.oracle : "none");
+	iomap_sim_report_fini(&r);
+	return rc;
 }
 
 int tool_digest(const struct tool_opts *o)
@@ -276,7 +284,7 @@ int tool_digest(const struct tool_opts *o)
 	uint64_t seeds = o->seeds ? o->seeds : DEFAULT_SEEDS;
 	struct iomap_sim_report r;
 
-	if (check(o->bug, o->seed, seeds, o->images, &r))
+	if (check(o, o->bug, o->seed, seeds, &r))
 		return 1;
 	printf("digest: ok seeds=%" PRIu64 " images=%" PRIu64 " digest=%016" PRIx64 "\n", r.seeds,
 	       r.images, r.digest);

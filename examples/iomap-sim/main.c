@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * iomap-sim - the explorer at work on the example store: its bugs, found and shown again.
+ * iomap-sim - the explorer at work on the example engines: their bugs, found and shown again.
  *
  * Results go to stdout, the last line is for machines; progress and mistakes to stderr.
  */
@@ -16,17 +16,27 @@
 static const char usage[] =
 	"usage: iomap-sim COMMAND [OPTION..]\n"
 	"\n"
-	"  check kv [--bug N | --all-bugs] [--seed N] [--seeds N] [--images N] [--jobs N]\n"
-	"      a key-value store with a write-ahead log, 30 operations a seed, power that goes at\n"
-	"      16 events of each; the correct store, or with one of 12 classic bugs\n"
+	"  check CASE [--bug N | --all-bugs] [--seed N] [--seeds N] [--images N] [--jobs N]\n"
+	"      30 operations a seed, power that goes at 16 events of each; the engine is correct,\n"
+	"      or has a bug\n"
 	"        --images N   what survived is drawn N times for each power failure (1)\n"
-	"        --jobs N     processes\n"
+	"        --jobs N     processes\n",
+	more_usage[] =
 	"  replay TOKEN\n"
 	"      a failure again; exit code 1: it fails, 0: it does no longer, 2: a bad token\n"
 	"  digest [--seeds N]\n"
 	"      one number of all that happens in N seeds: the same with every compiler\n"
 	"  bench [--json]\n"
 	"      what an image, a seed and a log of 40 sectors in flight cost\n";
+
+static int help(FILE *f)
+{
+	fputs(usage, f);
+	for (const struct tool_case *const *c = tool_cases; *c; c++)
+		fputs((*c)->about, f);
+	fputs(more_usage, f);
+	return f == stdout ? 0 : 2;
+}
 
 double tool_seconds(void)
 {
@@ -67,7 +77,7 @@ static int parse(int argc, char **argv, struct tool_opts *o)
 
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, ":", table, NULL)) != -1) {
-		uint64_t n = 0, max = c == 's' || c == 'n' ? UINT64_MAX : c == 'b' ? 12 : 64;
+		uint64_t n = 0, max = c == 's' || c == 'n' ? UINT64_MAX : 64;
 
 		if (c == '?' || c == ':')
 			return mistake(c == ':' ? "no value for" : "unknown option",
@@ -101,31 +111,41 @@ static int parse(int argc, char **argv, struct tool_opts *o)
 	return 0;
 }
 
+static int check(struct tool_opts *o, const char *name)
+{
+	const struct tool_case *const *c = tool_cases;
+
+	while (*c && strcmp((*c)->name, name))
+		c++;
+	if (!*c)
+		return mistake("check wants a case, and there is none that is called", name);
+	o->c = *c;
+	if (o->bug > o->c->nr_bugs)
+		return mistake("there is no such bug in", name);
+	return tool_check(o);
+}
+
 int main(int argc, char **argv)
 {
-	struct tool_opts o = { .jobs = 1 };
+	struct tool_opts o = { .c = tool_cases[0], .jobs = 1 };
 	const char *command = argc > 1 ? argv[1] : "--help";
 	int rc;
 
-	if (!strcmp(command, "--help") || !strcmp(command, "help")) {
-		fputs(usage, argc > 1 ? stdout : stderr);
-		return argc > 1 ? 0 : 2;
-	}
+	if (!strcmp(command, "--help") || !strcmp(command, "help"))
+		return help(argc > 1 ? stdout : stderr);
 	rc = parse(argc - 1, argv + 1, &o);
 	if (rc)
 		return rc;
 	argv += optind + 1;
 	argc -= optind + 1;
-	if (!strcmp(command, "check")) {
-		if (argc != 1 || strcmp(argv[0], "kv"))
-			return mistake("check wants a case, and there is kv, not",
-				       argc ? argv[0] : "nothing");
-		return tool_check(&o);
-	}
+	if (!strcmp(command, "check"))
+		return argc == 1 ? check(&o, argv[0]) : mistake("check wants", "one case");
 	if (!strcmp(command, "replay"))
 		return argc == 1 ? tool_replay(argv[0]) : mistake("replay wants", "one token");
 	if (argc)
 		return mistake("what is", argv[0]);
+	if (o.bug > o.c->nr_bugs)
+		return mistake("there is no such bug in", o.c->name);
 	if (!strcmp(command, "digest"))
 		return tool_digest(&o);
 	if (!strcmp(command, "bench"))

@@ -8,7 +8,22 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <iomap/sim.h>
+
+#define TOOL_MAX_BUGS	16u
+/* An engine, correct (bug 0) or with one of its bugs. */
+struct tool_case {
+	const char *name;
+	unsigned nr_bugs;
+	const char *about;		/* lines of the usage */
+	const struct iomap_sim_case *(*get)(unsigned bug);
+	const char *(*bug_name)(unsigned bug);
+	const char *(*faults)(unsigned bug);	/* NULL: it needs none */
+};
+extern const struct tool_case *const tool_cases[];	/* NULL ends; kv is the first */
+
 struct tool_opts {
+	const struct tool_case *c;
 	uint64_t seed, seeds;		/* seeds 0: the command's own number */
 	unsigned jobs, bug, images;
 	bool all_bugs, json;

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cases.c - the engines that iomap-sim knows.
+ */
+#include <stddef.h>
+
+#include "sim_unit_test/kv_case.h"
+#include "tool.h"
+
+static const struct tool_case kv = {
+	.name = "kv", .nr_bugs = KV_NR_BUGS - 1, .about =
+	"      kv: a key-value store with a write-ahead log, by plain calls; 12 classic bugs\n",
+	.get = kv_case, .bug_name = kv_bug_name, .faults = kv_case_faults,
+};
+_Static_assert(KV_NR_BUGS <= TOOL_MAX_BUGS, "what --all-bugs has room for");
+
+const struct tool_case *const tool_cases[] = { &kv, NULL };
