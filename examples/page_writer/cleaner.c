@@ -2,16 +2,17 @@
 /*
  * cleaner.c - a page cleaner: dirty frames become few large writes, never ahead of the log.
  *
- * The way of a frame: send copies it into a slot under the latch, puts the checksum into the copy
- * and hands a transient folio to the library.  range says where the frame lives and raises the
- * ioend's client_max to the page's LSN; submit gives the ioend to the log, which sends it when it
- * is that far.  folio_written is the end: the frame is clean up to what was sent, or stays dirty.
+ * The way of a frame: send copies it into its slot under the latch, puts the checksum into the copy
+ * and hands a transient folio to the library.  range has the frame's place mapped and raises the
+ * ioend's client_max to the page's LSN; submit gives the ioend to the database, whose log sends it
+ * when it is that far.  folio_written is the end: the frame is clean up to what was sent, or stays
+ * dirty.
  *
  * Threads  All of it runs in the cleaner's thread but folio_written, which runs in whoever reaps.
- *          Each stripe of frames belongs to one cleaner, which waits for all it has sent before it
- *          uses its slots for the next.
+ *          A frame belongs to one cleaner, and a slot to one frame at a time: the one that was
+ *          sent must have been waited for before the next is.
  */
-#include "page_writer.h"
+#include "cleaner.h"
 
 uint64_t page_sum(const struct page *page)
 {
@@ -27,33 +28,20 @@ bool frame_is_dirty(const struct frame *frame)
 	return frame->page->lsn != frame->written_lsn;
 }
 
-/* Log first, then change: nobody may see the change with an older number on it. */
-int frame_change(struct db *db, struct frame *frame)
-{
-	struct page *page = frame->page;
-	int rc;
-
-	iomap_mutex_lock(db->env, &frame->latch);
-	rc = log_append(&db->log, &page->number, sizeof(page->number), &page->lsn);
-	for (size_t i = 0; !rc && i < WORDS; i++)
-		page->words[i] = page->lsn * i;
-	iomap_mutex_unlock(db->env, &frame->latch);
-	return rc;
-}
-
 /* Once per queued folio, its last touch by the library; only success makes the frame clean. */
 static void folio_written(struct iomap_folio *folio, int error)
 {
 	struct slot *slot = folio->owner;
-	struct db *db = folio->inode->owner;
+	struct cleaner *cl = slot->cleaner;
 
 	if (!error)
 		slot->frame->written_lsn = slot->copy.lsn;
-	__atomic_add_fetch(error ? &db->nr_failed : &db->nr_frames, 1, __ATOMIC_RELAXED);
+	__atomic_add_fetch(error ? &cl->nr_failed : &cl->nr_frames, 1, __ATOMIC_RELAXED);
 	iomap_folio_fini(folio);
+	slot->frame = NULL;
 }
 
-/* One map holds for all of a space, hence pos and len are those of the folio. */
+/* One map holds for a frame at least, hence pos and len are those of the folio. */
 static int64_t range(struct iomap_writeback_ctx *wpc, struct iomap_folio *folio, int64_t pos,
 		     uint64_t len, int64_t end_pos)
 {
@@ -61,10 +49,7 @@ static int64_t range(struct iomap_writeback_ctx *wpc, struct iomap_folio *folio,
 	struct iomap_ioend *ioend;
 	int64_t done;
 
-	wpc->iomap = (struct iomap){
-		.type = IOMAP_MAPPED, .bdev = wpc->inode->bdev, .length = SPACE_BYTES,
-		.addr = slot->copy.number / SPACE_FRAMES * SPACE_BYTES,
-	};
+	slot->cleaner->map(wpc, &slot->copy);
 	done = iomap_add_to_ioend(wpc, folio, pos, len, end_pos, &slot->copy);
 	ioend = done > 0 ? iomap_ioend_pending(wpc) : NULL;	/* holds all of the range */
 	if (ioend && ioend->client_max < slot->copy.lsn)
@@ -78,11 +63,11 @@ static int submit(struct iomap_writeback_ctx *wpc, void *wb_ctx, int error)
 	struct cleaner *cl = wpc->owner;
 	struct iomap_ioend *ioend = iomap_ioend_take(wpc, wb_ctx);
 
-	__atomic_add_fetch(&cl->db->nr_ioends, 1, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&cl->nr_ioends, 1, __ATOMIC_RELAXED);
 	if (error)
 		iomap_ioend_submit(ioend, error);	/* unsent; ends in folio_written too */
 	else
-		log_submit(&cl->db->log, ioend);
+		cl->hand_over(cl, ioend);
 	return error;
 }
 
@@ -97,26 +82,26 @@ static const struct iomap_writeback_ops wb_ops = {
  * When this returns the frame is on its way, or untouched; never in between.  The copy is what is
  * sent, so the frame may change again as soon as the latch is free.
  */
-static int send(struct iomap_writeback_ctx *wpc, struct slot *slot, struct frame *frame)
+static int send(struct iomap_writeback_ctx *wpc, struct frame *frame)
 {
 	struct cleaner *cl = wpc->owner;
+	struct slot *slot = frame->slot;
 	int rc = iomap_writeback_reserve(wpc, 2);	/* may wait, so before the latch */
-	int64_t pos;
 	bool dirty;
 
 	if (rc)
 		return rc;
-	iomap_mutex_lock(cl->db->env, &frame->latch);
+	iomap_mutex_lock(cl->env, &frame->latch);
 	dirty = frame_is_dirty(frame);
 	if (dirty)
 		slot->copy = *frame->page;
-	iomap_mutex_unlock(cl->db->env, &frame->latch);
+	iomap_mutex_unlock(cl->env, &frame->latch);
 	if (!dirty)
 		return 0;
 	slot->copy.sum = page_sum(&slot->copy);
 	slot->frame = frame;
-	pos = (int64_t)(slot->copy.number % SPACE_FRAMES) * FRAME;
-	iomap_folio_init(&slot->folio, wpc->inode, pos, frame->page, FRAME, slot);
+	slot->cleaner = cl;
+	iomap_folio_init(&slot->folio, wpc->inode, frame->pos, frame->page, FRAME, slot);
 	iomap_folio_mark_dirty(&slot->folio, 0, FRAME);
 	rc = iomap_writeback_folio(wpc, &slot->folio);
 	if (rc)
@@ -124,35 +109,21 @@ static int send(struct iomap_writeback_ctx *wpc, struct slot *slot, struct frame
 	return rc;
 }
 
-static int clean_stripe(struct cleaner *cl, unsigned first)
+int cleaner_clean(struct cleaner *cl, struct iomap_inode *space, struct frame *const *frames,
+		  unsigned nr)
 {
-	struct iomap_inode *inode = &cl->db->spaces[first / SPACE_FRAMES];
 	struct iomap_writeback_control wbc = {
 		.struct_size = sizeof(wbc), .sync_mode = IOMAP_WB_SYNC_ALL,
 		.grain = FRAME,			/* a page is never cut between two requests */
 		.flags = IOMAP_WB_ISOLATE,	/* one bad sector does not fail its neighbours */
 	};
 	struct iomap_writeback_ctx wpc = {
-		.inode = inode, .wbc = &wbc, .ops = &wb_ops, .owner = cl,
+		.inode = space, .wbc = &wbc, .ops = &wb_ops, .owner = cl,
 	};
-	int rc = 0, finished, waited;
+	int rc = 0, finished;
 
-	for (unsigned i = 0; !rc && i < STRIPE; i++)
-		rc = send(&wpc, &cl->slots[i], &cl->db->frames[first + i]);
+	for (unsigned i = 0; !rc && i < nr; i++)
+		rc = send(&wpc, frames[i]);
 	finished = iomap_writeback_finish(&wpc, 0);
-	/* Held ioends too, and whoever waits drives; after an error no less: slots are in use. */
-	waited = iomap_inode_wait_wb(inode, iomap_inode_wb_seq(inode), IOMAP_FOREVER);
-	rc = rc ? rc : finished;
-	return rc ? rc : waited;
-}
-
-void *cleaner_run(void *cleaner)
-{
-	struct cleaner *cl = cleaner;
-	unsigned index = (unsigned)(cl - cl->db->cleaners);
-
-	cl->result = 0;
-	for (unsigned i = index * STRIPE; !cl->result && i < NR_FRAMES; i += NR_CLEANERS * STRIPE)
-		cl->result = clean_stripe(cl, i);
-	return NULL;
+	return rc ? rc : finished;
 }

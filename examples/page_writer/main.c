@@ -38,6 +38,19 @@ static void on_write(void *arg, const struct iomap_bio *bio)
 	}
 }
 
+/* What the cleaners have done together. */
+static struct count { unsigned frames, failed, ioends; } count(const struct db *db)
+{
+	struct count c = { 0 };
+
+	for (unsigned i = 0; i < NR_CLEANERS; i++) {
+		c.frames += db->workers[i].cleaner.nr_frames;
+		c.failed += db->workers[i].cleaner.nr_failed;
+		c.ioends += db->workers[i].cleaner.nr_ioends;
+	}
+	return c;
+}
+
 static unsigned nr_dirty(const struct db *db)
 {
 	unsigned nr = 0;
@@ -50,17 +63,17 @@ static unsigned nr_dirty(const struct db *db)
 /* The cleaners write what is dirty, the user makes nr changes.  Afterwards nothing is under way. */
 static int clean_and_change(struct db *db, unsigned nr)
 {
-	struct cleaner *cl = db->cleaners;
+	struct worker *w = db->workers;
 	unsigned started = 0;
 	int rc = 0;
 
 	for (; !rc && started < NR_CLEANERS; started += !rc)
-		rc = -pthread_create(&cl[started].thread, NULL, cleaner_run, &cl[started]);
+		rc = -pthread_create(&w[started].thread, NULL, worker_run, &w[started]);
 	for (unsigned i = 0; !rc && i < nr; i++)
 		rc = frame_change(db, &db->frames[(unsigned)rand() % NR_FRAMES]);
 	while (started--) {
-		pthread_join(cl[started].thread, NULL);
-		rc = rc ? rc : cl[started].result;
+		pthread_join(w[started].thread, NULL);
+		rc = rc ? rc : w[started].result;
 	}
 	return rc;
 }
@@ -106,7 +119,7 @@ static int bad_sector(struct db *db)
 	__atomic_store_n(&db->flaky.broken, 0, __ATOMIC_RELEASE);
 	return expect(rc == -EIO && db->nr_errors == 1, "the checkpoint hears of the error") |
 	       expect(frame_is_dirty(bad), "the frame is still dirty") |
-	       expect(nr_dirty(db) == 1 && db->nr_failed == 1, "its neighbours are not");
+	       expect(nr_dirty(db) == 1 && count(db).failed == 1, "its neighbours are not");
 }
 
 /* One request for all: the library cuts it into what the device takes. */
@@ -167,17 +180,14 @@ static int db_open(struct db *db, const char *log_device)
 	};
 	int rc;
 
-	for (unsigned i = 0; i < NR_CLEANERS; i++)
-		db->cleaners[i].db = db;
-	for (unsigned i = 0; i < NR_FRAMES; i++) {
-		iomap_mutex_init(&db->frames[i].latch, IOMAP_RANK_EXTENT);
-		db->frames[i].page = &db->pages[i];
-		db->pages[i].number = i;
-	}
 	db->flaky = (struct flaky){ .mem = db->disk, .size = sizeof(db->disk),
 		.bad = (uint64_t)BAD_FRAME * FRAME + 4096, .on_write = on_write, .arg = db };
 	db->backend_args[0] = &db->flaky;
+	db->log.records = db->log_records;
+	db->log.size = LOG_BYTES;
 	rc = iomap_env_new(&opts, &db->env);
+	if (!rc)
+		pool_init(db);
 	if (!rc)
 		rc = iomap_ioq_new(db->env, NULL, &db->ioq);
 	if (!rc)
@@ -229,7 +239,7 @@ int main(void)
 		fprintf(stderr, "page_writer: %s\n", strerror(-rc));
 		return 1;
 	}
-	printf("page_writer: ok frames=%u ioends=%u bios=%u errors=%u\n", db.nr_frames,
-	       db.nr_ioends, db.nr_bios, db.nr_errors);
+	printf("page_writer: ok frames=%u ioends=%u bios=%u errors=%u\n", count(&db).frames,
+	       count(&db).ioends, db.nr_bios, db.nr_errors);
 	return 0;
 }
