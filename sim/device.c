@@ -480,19 +480,21 @@ static int reap(void *queue, struct iomap_bio **done, unsigned min, unsigned max
 	}
 	while (n < max && q->nr_done) {
 		struct iomapi_sim_cmd *cmd = cmd_of(iomap_list_pop(&q->done));
+		bool heard;
 
 		q->nr_done--;
 		q->in_flight--;
 		sim->nr_unreaped--;
-		if (!iomapi_sim_pass(sim, IOMAPI_SIM_PASS_REAP, cmd))
+		heard = iomapi_sim_pass(sim, IOMAPI_SIM_PASS_REAP, cmd);
+		if (!heard)
 			cmd->bio->status = -ENODEV;
-		else
-			iomapi_sim_observe(sim, &cmd->hit);
 		done[n++] = cmd->bio;
 		if (cmd->hit.kind == IOMAPI_SIM_DUPLICATE && n < max) {
 			iomapi_sim_count(sim, IOMAPI_SIM_DUPLICATE, &cmd->hit);
 			done[n++] = cmd->bio;
 		}
+		if (heard)
+			iomapi_sim_observe(sim, &cmd->hit);
 		iomap_list_add_tail(&sim->free_cmds, &cmd->node);
 	}
 	return (int)n;

@@ -466,11 +466,19 @@ bool iomapi_sim_read_stale(struct iomapi_sim_dev *dev, uint64_t unit, uint8_t *m
 	struct iomapi_sim_chunk *chunk = iomapi_sim_chunk(&dev->image, unit);
 	unsigned i = unit % IOMAPI_SIM_CHUNK;
 	const struct iomapi_sim_version *top = chunk ? chunk->top[i] : NULL;
+	const struct iomapi_sim_content *old;
 
-	if (!top || !(top->below || chunk->known >> i & 1))
+	if (!top)
 		return false;
-	return !iomapi_sim_show(dev, top->below ? &top->below->content : &chunk->durable[i], unit,
-				mem, hash);
+	if (top->below)
+		old = &top->below->content;
+	else if (chunk->known >> i & 1)
+		old = &chunk->durable[i];
+	else if (dev->image.below)
+		old = find(dev, unit);
+	else
+		return false;
+	return !iomapi_sim_show(dev, old, unit, mem, hash);
 }
 
 void iomapi_sim_forget(struct iomapi_sim_dev *dev, uint64_t completed)

@@ -135,6 +135,51 @@ CASE(a_read_is_stale, "", "What was there before the last write, once, while tha
 	world_delete(&w);
 }
 
+/* ---- in a case, whose devices were formatted below ---- */
+
+static int write_page(struct iomap_sim *sim, void *arg)
+{
+	uint8_t mem[PAGE];
+
+	(void)arg;
+	memset(mem, 'a', PAGE);
+	return iomap_sim_pwrite(sim, "disk", mem, PAGE, 0, 0) != PAGE;
+}
+
+static int read_what_was(struct iomap_sim *sim, void *arg)
+{
+	struct iomap_sim_counter counter = { .struct_size = sizeof(counter) };
+	uint8_t mem[PAGE];
+
+	(void)arg;
+	memset(mem, 'b', PAGE);
+	if (iomap_sim_pwrite(sim, "disk", mem, PAGE, 0, 0) != PAGE ||
+	    iomap_sim_pread(sim, "disk", mem, PAGE, 0) != PAGE || mem[0] != 'a')
+		return 1;
+	iomap_sim_fault_counters(sim, "stale_read", &counter);
+	return !counter.fired || counter.observed != counter.fired;
+}
+
+CASE(what_was_formatted_can_be_stale, "",
+     "A page that no read has asked for yet is found as it was")
+{
+	const struct iomap_sim_dev disk = { .name = "disk", .preset = "consumer", .size = PAGE };
+	const struct iomap_sim_case c = {
+		.struct_size = sizeof(c), .name = "old", .devs = &disk, .nr_devs = 1,
+		.format = write_page, .work = read_what_was,
+	};
+	struct iomap_sim_cfg cfg = {
+		.struct_size = sizeof(cfg), .nr_seeds = 1, .faults = "at read kind=stale_read",
+	};
+	struct iomap_sim_report r = { .struct_size = sizeof(r) };
+
+	ck_assert_int_eq(iomap_sim_check(&c, &cfg, &r), 0);
+	ck_assert_str_eq(r.unfired, "");
+	cfg.faults = NULL;
+	ck_assert_int_eq(iomap_sim_check(&c, &cfg, &r), 1);
+	iomap_sim_report_fini(&r);
+}
+
 CASE(bits_rot, "", "One bit of each block, the same each time, until it is written")
 {
 	uint8_t *mem = t_buffer(2 * PAGE, 0), *again = t_buffer(2 * PAGE, 0);
@@ -185,6 +230,7 @@ CASE(a_completion_comes_twice, "O20", "The host hears of it once, and the device
 	ck_assert_str_eq(t.last_rule, "O20");
 	ck_assert_str_eq(t.last_callback, "sim");
 	check_counter(&w, "duplicate", 1, 1);
+	check_observed(&w, "duplicate", 1);
 	iomap_bdev_close(&bdev);
 	iomap_ioq_delete(&ioq);
 	t_env_stop(&t);
