@@ -441,6 +441,11 @@ IOMAP_API const char *iomap_sim_fault_error(const struct iomap_sim *sim)
 	return sim->fault_error;
 }
 
+IOMAP_API const char *iomap_sim_fault_kind(unsigned n)
+{
+	return n < IOMAPI_SIM_NR_KINDS - 1 ? iomapi_sim_kinds[n + 1].name : NULL;
+}
+
 IOMAP_API int iomap_sim_fault_counters(const struct iomap_sim *sim, const char *name,
 				       struct iomap_sim_counter *counter)
 {

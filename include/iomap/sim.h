@@ -159,6 +159,8 @@ IOMAP_API int iomap_sim_power_on(struct iomap_sim *sim);
 IOMAP_API int iomap_sim_fault(struct iomap_sim *sim, const char *script);
 /* "line 1, column 4: expected .." of the last script, columns from 1; "" when it was right. */
 IOMAP_API const char *iomap_sim_fault_error(const struct iomap_sim *sim);
+/* The names of the kinds, from 0 on; NULL: there are no more. */
+IOMAP_API const char *iomap_sim_fault_kind(unsigned n);
 
 struct iomap_sim_counter {
 	size_t struct_size;	/* set by the caller */

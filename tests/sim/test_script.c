@@ -67,4 +67,26 @@ CASE(mistakes_are_told, "", "Line, column and what was expected; nothing is arme
 	world_delete(&w);
 }
 
+CASE(each_kind_has_a_name, "",
+     "A script takes it, and it is counted; there are as many as are told")
+{
+	unsigned nr = 0;
+	struct world w;
+
+	world_new(&w, "consumer", 1);
+	for (const char *kind; (kind = iomap_sim_fault_kind(nr)); nr++) {
+		struct iomap_sim_counter counter = { .struct_size = sizeof(counter) };
+		char script[64];
+
+		snprintf(script, sizeof(script), "at kind=%s", kind);
+		ck_assert_int_eq(iomap_sim_fault(w.sim, script), 0);
+		ck_assert_int_eq(iomap_sim_fault_counters(w.sim, kind, &counter), 0);
+		ck_assert_uint_eq(counter.armed, 1);	/* no name twice */
+	}
+	ck_assert_uint_ge(nr, 30);
+	ck_assert_ptr_null(iomap_sim_fault_kind(nr + 1));
+	ck_assert_ptr_null(iomap_sim_fault_kind(UINT32_MAX));
+	world_delete(&w);
+}
+
 MAIN()
