@@ -4,69 +4,64 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "tool.h"
+#include "two_files/alphabet.h"
 
 #define DEFAULT_SEEDS	1000u
 #define BUG_SEEDS	200u		/* in which each bug must be found */
 
-static volatile sig_atomic_t stopped;
-
-static void stop(int signal)
-{
-	(void)signal;
-	stopped = 1;
-}
-
-struct progress {
-	uint64_t seeds;
-	double start, last;
+/* What one process has done, for the one that draws. */
+struct done {
+	uint64_t seeds, images;
+};
+struct watch {
+	struct tool_progress progress;
+	struct done *done;		/* of a child; NULL: draw */
 };
 
-/* A line on terminals, a few times a second. */
 static int progress(void *arg, const struct iomap_sim_report *r)
 {
-	struct progress *p = arg;
-	double now = tool_seconds(), spent = now - p->start;
+	struct watch *w = arg;
 
-	if (now - p->last < 0.2 || !isatty(STDERR_FILENO))
-		return stopped;
-	p->last = now;
-	fprintf(stderr, "\r%3u %%  %" PRIu64 " seeds, %.0f images a second, %.0f s left ",
-		(unsigned)(100 * r->seeds / p->seeds), r->seeds, (double)r->images / spent,
-		spent * (double)(p->seeds - r->seeds) / (double)r->seeds);
-	return stopped;
-}
-
-static void progress_end(const struct progress *p)
-{
-	if (p->last > p->start)
-		fprintf(stderr, "\r%60s\r", "");
+	if (!w->done)
+		return tool_progress(&w->progress, r->seeds, r->images);
+	w->done->seeds = r->seeds;
+	w->done->images = r->images;
+	return tool_stopped();
 }
 
 static int check(const struct tool_opts *o, unsigned bug, uint64_t seed, uint64_t seeds,
-		 struct iomap_sim_report *report)
+		 struct done *done, struct iomap_sim_report *report)
 {
-	struct progress p = { seeds, tool_seconds(), 0 };
+	struct watch w = { .progress.what = "images", .done = done };
 	const struct iomap_sim_cfg cfg = {
 		.struct_size = sizeof(cfg), .seed = seed, .nr_seeds = seeds, .images = o->images,
-		.faults = o->c->faults(bug), .progress = progress, .progress_arg = &p,
+		.faults = o->c->faults(bug), .progress = progress, .progress_arg = &w,
 	};
 	int rc;
 
-	p.last = p.start;
+	tool_progress_start(&w.progress, seeds);
 	report->struct_size = sizeof(*report);
 	rc = iomap_sim_check(o->c->get(bug), &cfg, report);
-	progress_end(&p);
+	tool_progress_end(&w.progress);
 	if (rc < 0)
 		fprintf(stderr, "iomap-sim: %s\n", report->text ? report->text : strerror(-rc));
 	return rc;
+}
+
+static void say_stopped(const struct tool_opts *o, uint64_t seed, uint64_t seeds,
+			const struct iomap_sim_report *r)
+{
+	if (r->seeds < seeds)
+		fprintf(stderr, "stopped; go on with check %s --seed %" PRIu64 " --seeds %" PRIu64
+			"\n", o->c->name, seed + r->seeds, seeds - r->seeds);
 }
 
 /* ---- several processes ---- */
@@ -104,7 +99,7 @@ static int hear(int fd, struct iomap_sim_report *r)
 	return rc;
 }
 
-static int start_job(const struct tool_opts *o, uint64_t seed, uint64_t seeds)
+static int start_job(const struct tool_opts *o, uint64_t seed, uint64_t seeds, struct done *done)
 {
 	int fds[2];
 	pid_t pid;
@@ -119,7 +114,7 @@ static int start_job(const struct tool_opts *o, uint64_t seed, uint64_t seeds)
 		int rc;
 
 		close(fds[0]);
-		rc = check(o, o->bug, seed, seeds, &r);
+		rc = check(o, o->bug, seed, seeds, done, &r);
 		tell(fds[1], rc, &r);
 		_exit(0);
 	}
@@ -127,23 +122,54 @@ static int start_job(const struct tool_opts *o, uint64_t seed, uint64_t seeds)
 	return fds[0];
 }
 
+static void watch_jobs(const struct done *done, unsigned nr, uint64_t seeds)
+{
+	struct tool_progress p = { .what = "images" };
+	unsigned left = nr;
+
+	tool_progress_start(&p, seeds);
+	while (left) {
+		struct done sum = { 0 };
+
+		for (unsigned i = 0; i < nr; i++) {
+			sum.seeds += __atomic_load_n(&done[i].seeds, __ATOMIC_RELAXED);
+			sum.images += __atomic_load_n(&done[i].images, __ATOMIC_RELAXED);
+		}
+		tool_progress(&p, sum.seeds, sum.images);
+		if (waitpid(-1, NULL, WNOHANG) > 0)
+			left--;
+		else
+			usleep(20000);
+	}
+	tool_progress_end(&p);
+}
+
 /* Each process has its share of the seeds; the first failure by number is the one that is told. */
 static int check_in_jobs(const struct tool_opts *o, uint64_t seeds, struct iomap_sim_report *all)
 {
 	uint64_t share = (seeds + o->jobs - 1) / o->jobs;
+	struct done *done = mmap(NULL, o->jobs * sizeof(*done), PROT_READ | PROT_WRITE,
+				 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	unsigned nr = 0;
 	int fds[64], rc = 0;
 
 	memset(all, 0, sizeof(*all));
+	if (done == MAP_FAILED)
+		return -errno;
 	for (uint64_t from = 0; from < seeds && nr < o->jobs; from += share, nr++) {
-		fds[nr] = start_job(o, o->seed + from, from + share < seeds ? share : seeds - from);
+		fds[nr] = start_job(o, o->seed + from, from + share < seeds ? share : seeds - from,
+				    &done[nr]);
 		if (fds[nr] < 0)
 			return fds[nr];
 	}
+	watch_jobs(done, nr, seeds);
 	for (unsigned i = 0; i < nr; i++) {
+		uint64_t from = o->seed + i * share;
 		struct iomap_sim_report r;
 		int one = hear(fds[i], &r);
 
+		if (!one && tool_stopped())
+			say_stopped(o, from, i + 1 < nr ? share : seeds - i * share, &r);
 		all->seeds += one >= 0 ? r.seeds : 0;
 		all->images += one >= 0 ? r.images : 0;
 		all->crash_points += one >= 0 ? r.crash_points : 0;
@@ -157,19 +183,11 @@ static int check_in_jobs(const struct tool_opts *o, uint64_t seeds, struct iomap
 			free(r.text);
 		}
 	}
-	while (wait(NULL) > 0)
-		;
+	munmap(done, o->jobs * sizeof(*done));
 	return rc;
 }
 
 /* ---- check ---- */
-
-static void say_stopped(const struct tool_opts *o, const struct iomap_sim_report *r, uint64_t seeds)
-{
-	if (stopped)
-		fprintf(stderr, "stopped; go on with --seed %" PRIu64 " --seeds %" PRIu64 "\n",
-			o->seed + r->seeds, seeds - r->seeds);
-}
 
 static int check_one(const struct tool_opts *o)
 {
@@ -177,14 +195,14 @@ static int check_one(const struct tool_opts *o)
 	struct iomap_sim_report r;
 	double start = tool_seconds();
 	int rc = o->jobs > 1 ? check_in_jobs(o, seeds, &r)
-			     : check(o, o->bug, o->seed, seeds, &r);
+			     : check(o, o->bug, o->seed, seeds, NULL, &r);
 
 	if (rc < 0)
 		return 2;
 	if (rc)
-		printf("%s", r.text ? r.text : "");
-	else
-		say_stopped(o, &r, seeds);
+		printf("%s", !o->json && r.text ? r.text : "");
+	else if (tool_stopped() && o->jobs == 1)
+		say_stopped(o, o->seed, seeds, &r);
 	if (o->json)
 		printf("{\"check\":\"%s\",\"bug\":%u,\"ok\":%s,\"seeds\":%" PRIu64
 		       ",\"crashes\":%" PRIu64 ",\"images\":%" PRIu64
@@ -211,72 +229,89 @@ static int check_all_bugs(const struct tool_opts *o)
 {
 	uint64_t seeds[TOOL_MAX_BUGS] = { 0 }, ops[TOOL_MAX_BUGS] = { 0 };
 	unsigned nr = o->c->nr_bugs, found = 0;
+	FILE *rows = o->json ? stderr : stdout;
 	double start = tool_seconds();
 
-	for (unsigned bug = 1; bug <= nr && !stopped; bug++) {
+	for (unsigned bug = 1; bug <= nr && !tool_stopped(); bug++) {
 		struct iomap_sim_report r;
 		double before = tool_seconds();
-		int rc = check(o, bug, o->seed, o->seeds ? o->seeds : BUG_SEEDS, &r);
+		int rc = check(o, bug, o->seed, o->seeds ? o->seeds : BUG_SEEDS, NULL, &r);
 
 		if (rc < 0)
 			return 2;
 		if (!rc) {
-			printf("bug %2u  %-32s not found\n", bug, o->c->bug_name(bug));
+			fprintf(rows, "bug %2u  %-32s not found\n", bug, o->c->bug_name(bug));
 			continue;
 		}
-		printf("bug %2u  %-32s %s after %" PRIu64 " seeds, %u operations of %u, %.2f s\n"
-		       "replay %s\n", bug, o->c->bug_name(bug), r.oracle, r.seeds, r.ops,
-		       r.ops_found, tool_seconds() - before, r.token);
+		fprintf(rows, "bug %2u  %-32s %s after %" PRIu64 " seeds, %u operations of %u, "
+			"%.2f s\nreplay %s\n", bug, o->c->bug_name(bug), r.oracle, r.seeds, r.ops,
+			r.ops_found, tool_seconds() - before, r.token);
 		seeds[found] = r.seeds;
 		ops[found++] = r.ops;
 		iomap_sim_report_fini(&r);
 	}
 	qsort(seeds, found, sizeof(*seeds), compare);
 	qsort(ops, found, sizeof(*ops), compare);
-	printf("check: %s bugs=%u/%u seeds_median=%" PRIu64 " ops_median=%" PRIu64
-	       " seconds=%.1f\n", found == nr ? "ok" : "failed", found, nr, seeds[found / 2],
-	       ops[found / 2], tool_seconds() - start);
+	if (o->json)
+		printf("{\"check\":\"%s\",\"ok\":%s,\"bugs\":%u,\"of\":%u,\"seeds_median\":%" PRIu64
+		       ",\"ops_median\":%" PRIu64 ",\"seconds\":%.1f}\n", o->c->name,
+		       found == nr ? "true" : "false", found, nr, seeds[found / 2],
+		       ops[found / 2], tool_seconds() - start);
+	else
+		printf("check: %s bugs=%u/%u seeds_median=%" PRIu64 " ops_median=%" PRIu64
+		       " seconds=%.1f\n", found == nr ? "ok" : "failed", found, nr,
+		       seeds[found / 2], ops[found / 2], tool_seconds() - start);
 	return found != nr;
 }
 
 int tool_check(const struct tool_opts *o)
 {
-	signal(SIGINT, stop);
 	return o->all_bugs ? check_all_bugs(o) : check_one(o);
 }
 
 /* ---- replay ---- */
 
-/* A token begins with the name of its case, and each bug is a case of its own. */
-static const struct iomap_sim_case *case_of(const char *token)
+static bool is_of(const char *token, const struct iomap_sim_case *c)
 {
 	size_t len = strcspn(token, ":");
 
-	for (const struct tool_case *const *c = tool_cases; *c; c++)
-		for (unsigned bug = 0; bug <= (*c)->nr_bugs; bug++) {
-			const struct iomap_sim_case *one = (*c)->get(bug);
+	return strlen(c->name) == len && !strncmp(c->name, token, len);
+}
 
-			if (strlen(one->name) == len && !strncmp(one->name, token, len))
-				return one;
-		}
+/* A token begins with the name of its case, and each bug is a case of its own. */
+static const struct iomap_sim_case *case_of(const char *token, struct alphabet *a)
+{
+	for (const struct tool_case *const *c = tool_cases; *c; c++)
+		for (unsigned bug = 0; bug <= (*c)->nr_bugs; bug++)
+			if (is_of(token, (*c)->get(bug)))
+				return (*c)->get(bug);
+	for (; a->bug < PAIR_NR_BUGS; a->bug++) {
+		const struct iomap_sim_case *c = alphabet_init(a);
+
+		if (c && is_of(token, c))
+			return c;
+		alphabet_fini(a);
+	}
 	return NULL;
 }
 
 int tool_replay(const char *token)
 {
+	struct alphabet a = { .length = ALPHABET_MAX };
 	struct iomap_sim_report r = { .struct_size = sizeof(r) };
-	const struct iomap_sim_case *c = case_of(token);
+	const struct iomap_sim_case *c = case_of(token, &a);
 	int rc = c ? iomap_sim_replay(c, token, &r) : -EINVAL;
 
 	if (rc < 0) {
 		fprintf(stderr, "iomap-sim: '%s' is no token, or was cut or changed on its way\n",
 			token);
-		return 2;
+	} else {
+		printf("%s", rc ? r.text : "");
+		printf("replay: %s oracle=%s\n", rc ? "fails" : "ok", rc ? r.oracle : "none");
 	}
-	printf("%s", rc ? r.text : "");
-	printf("replay: %s oracle=%s\n", rc ? "fails" : "ok", rc ? r.oracle : "none");
 	iomap_sim_report_fini(&r);
-	return rc;
+	alphabet_fini(&a);
+	return rc < 0 ? 2 : rc;
 }
 
 int tool_digest(const struct tool_opts *o)
@@ -284,7 +319,7 @@ int tool_digest(const struct tool_opts *o)
 	uint64_t seeds = o->seeds ? o->seeds : DEFAULT_SEEDS;
 	struct iomap_sim_report r;
 
-	if (check(o, o->bug, o->seed, seeds, &r))
+	if (check(o, o->bug, o->seed, seeds, NULL, &r))
 		return 1;
 	printf("digest: ok seeds=%" PRIu64 " images=%" PRIu64 " digest=%016" PRIx64 "\n", r.seeds,
 	       r.images, r.digest);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * iomap-sim - the explorer at work on the example engines: their bugs, found and shown again.
+ * iomap-sim - the explorer at work: on example engines, on two files of libiomap, on itself.
  *
  * Results go to stdout, the last line is for machines; progress and mistakes to stderr.
  */
@@ -22,12 +22,27 @@ static const char usage[] =
 	"        --images N   what survived is drawn N times for each power failure (1)\n"
 	"        --jobs N     processes\n",
 	more_usage[] =
+	"  exhaust [--length N] [--bound N] [--from N] [--bug N] [--list]\n"
+	"      all words of N letters (2) of an alphabet of 12 operations on two files of libiomap,\n"
+	"      power that goes before every event, and all that may be found then\n"
+	"        --bound N    images at most; that is a sample, not all\n"
+	"        --from N     go on where Ctrl-C stopped it\n"
+	"        --bug N      with one of 3 mistakes\n"
+	"        --list       print the alphabet, and do nothing\n"
+	"  faults [--seed N] [--require-coverage]\n"
+	"      each kind of fault, on the store and on the two files: does it happen, is it heard of,\n"
+	"      do they survive, say so, or fail\n"
+	"        --require-coverage   exit code 1 when one did not happen, or nobody heard of it\n"
 	"  replay TOKEN\n"
 	"      a failure again; exit code 1: it fails, 0: it does no longer, 2: a bad token\n"
 	"  digest [--seeds N]\n"
 	"      one number of all that happens in N seeds: the same with every compiler\n"
-	"  bench [--json]\n"
-	"      what an image, a seed and a log of 40 sectors in flight cost\n";
+	"  bench\n"
+	"      what an image, a seed and a log of 40 sectors in flight cost\n"
+	"\n"
+	"With --json the last line is for a program.  Progress is shown on terminals; Ctrl-C ends a\n"
+	"command early and says how to go on.  Exit code 0: fine, 1: a failure was found, 2: it\n"
+	"cannot be done.\n";
 
 static int help(FILE *f)
 {
@@ -70,6 +85,11 @@ static int parse(int argc, char **argv, struct tool_opts *o)
 		{ "seeds", required_argument, NULL, 'n' },
 		{ "images", required_argument, NULL, 'i' },
 		{ "jobs", required_argument, NULL, 'j' },
+		{ "length", required_argument, NULL, 'l' },
+		{ "bound", required_argument, NULL, 'B' },
+		{ "from", required_argument, NULL, 'f' },
+		{ "list", no_argument, NULL, 'L' },
+		{ "require-coverage", no_argument, NULL, 'c' },
 		{ "json", no_argument, NULL, 'o' },
 		{ 0 },
 	};
@@ -77,12 +97,12 @@ static int parse(int argc, char **argv, struct tool_opts *o)
 
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, ":", table, NULL)) != -1) {
-		uint64_t n = 0, max = c == 's' || c == 'n' ? UINT64_MAX : 64;
+		uint64_t n = 0, max = strchr("snBf", c) ? UINT64_MAX : 64;
 
 		if (c == '?' || c == ':')
 			return mistake(c == ':' ? "no value for" : "unknown option",
 				       argv[optind - 1]);
-		if (c != 'a' && c != 'o' && (!number(optarg, max, &n) || (c == 'j' && !n)))
+		if (!strchr("aoLc", c) && (!number(optarg, max, &n) || (c == 'j' && !n)))
 			return mistake("not a number that can be:", optarg);
 		switch (c) {
 		case 'b':
@@ -102,6 +122,21 @@ static int parse(int argc, char **argv, struct tool_opts *o)
 			break;
 		case 'j':
 			o->jobs = (unsigned)n;
+			break;
+		case 'l':
+			o->length = (unsigned)n;
+			break;
+		case 'B':
+			o->bound = n;
+			break;
+		case 'f':
+			o->from = n;
+			break;
+		case 'L':
+			o->list = true;
+			break;
+		case 'c':
+			o->require_coverage = true;
 			break;
 		case 'o':
 			o->json = true;
@@ -144,6 +179,10 @@ int main(int argc, char **argv)
 		return argc == 1 ? tool_replay(argv[0]) : mistake("replay wants", "one token");
 	if (argc)
 		return mistake("what is", argv[0]);
+	if (!strcmp(command, "faults"))
+		return tool_faults(&o);
+	if (!strcmp(command, "exhaust"))
+		return tool_exhaust(&o);
 	if (o.bug > o.c->nr_bugs)
 		return mistake("there is no such bug in", o.c->name);
 	if (!strcmp(command, "digest"))

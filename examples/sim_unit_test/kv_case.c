@@ -20,6 +20,7 @@ struct tester {
 	struct kv_opts opts;
 	uint32_t nr_values;		/* made so far: each is another */
 	uint32_t nr_since;
+	uint64_t nr_errors;		/* that the store has told, in all works */
 	struct {
 		uint32_t key;
 		uint64_t digest;
@@ -205,6 +206,7 @@ static int work(struct iomap_sim *sim, void *arg)
 		if (!draw)
 			break;
 		rc = step(sim, t, &kv, ops[(draw - 1) % sizeof(ops)]);
+		t->nr_errors += rc < 0;
 		if (rc < 0 && kv)
 			rc = reopen(sim, t, &kv);
 	}
@@ -300,6 +302,13 @@ const struct iomap_sim_case *kv_case_correct_on(const char *preset)
 const struct iomap_sim_case *kv_case_correct_like(unsigned bug)
 {
 	return bug < KV_NR_BUGS ? kv_case_correct_on(bugs[bug].preset) : NULL;
+}
+
+uint64_t kv_case_errors(const struct iomap_sim_case *c)
+{
+	const struct tester *t = c->arg;
+
+	return t->nr_errors;
 }
 
 const char *kv_case_faults(unsigned bug)

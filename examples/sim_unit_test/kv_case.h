@@ -13,6 +13,8 @@ const struct iomap_sim_case *kv_case(unsigned bug);
 const struct iomap_sim_case *kv_case_correct_like(unsigned bug);
 /* And on three devices of a preset; valid until the next call.  NULL: no such preset. */
 const struct iomap_sim_case *kv_case_correct_on(const char *preset);
+/* Operations of all works so far that the store said had failed. */
+uint64_t kv_case_errors(const struct iomap_sim_case *c);
 /* The faults without which that bug does nothing; NULL: none. */
 const char *kv_case_faults(unsigned bug);
 const char *kv_bug_name(unsigned bug);
