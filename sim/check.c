@@ -55,18 +55,36 @@ static int draw_faults(const struct iomap_sim_cfg *cfg, uint64_t seed, struct io
 	return rc;
 }
 
+/* A failure did not come again, so it depends on what the simulation does not know: two runs that
+ * were told to do the same.  1, or negative. */
+static int not_again(struct iomapi_sim_run *run, const struct iomapi_sim_plan *plan,
+		     struct iomap_sim_report *report)
+{
+	int rc;
+
+	iomapi_sim_log_compare(run->log);
+	rc = iomapi_sim_execute(run, plan);
+	report->runs++;
+	if (rc >= 0)
+		rc = iomapi_sim_tell_first(run, plan->seed, "the failure did not come again",
+					   report);
+	return rc < 0 ? rc : 1;
+}
+
 /* Once more, to be looked at: it must fail as it did, or the engine does not do what it did. */
-static int show(struct iomapi_sim_run *run, struct iomapi_sim_failure *f, bool traces,
+static int show(struct iomapi_sim_run *run, struct iomapi_sim_failure *f, bool traces, bool must,
 		struct iomap_sim_report *report)
 {
 	const struct iomapi_sim_plan plan = {
 		.seed = f->seed, .faults = f->faults, .like = f, .traces = traces,
 		.images = !traces,
 	};
+	struct iomapi_sim_log log = { 0 };
 	int rc;
 
 	run->notes = iomapi_sim_alloc(NOTES);
 	run->max_notes = NOTES;
+	run->log = &log;
 	rc = run->notes ? iomapi_sim_execute(run, &plan) : -ENOMEM;
 	report->runs++;
 	if (rc == 1) {
@@ -78,7 +96,11 @@ static int show(struct iomapi_sim_run *run, struct iomapi_sim_failure *f, bool t
 		rc = iomapi_sim_describe(run, &run->failure, report);
 		run->failure.faults = NULL;
 		rc = rc ? rc : 1;
+	} else if (!rc && must) {
+		rc = not_again(run, &plan, report);
 	}
+	iomapi_sim_log_fini(&log);
+	run->log = NULL;
 	iomapi_sim_free(run->notes);
 	run->notes = NULL;
 	return rc;
@@ -110,40 +132,41 @@ static int tell(struct iomapi_sim_run *run, const struct iomap_sim_cfg *cfg,
 			memcpy(report->token, token, sizeof(token));
 	}
 	if (!rc)
-		rc = show(run, &f, !cfg->no_shrink, report);
-	if (!rc) {	/* not again: it depends on what the simulation does not know */
-		memcpy(report->oracle, "O46", 4);
-		report->token[0] = 0;
-		rc = 1;
-	}
+		rc = show(run, &f, !cfg->no_shrink, true, report);
 	iomapi_sim_failure_fini(&f);
 	return rc;
 }
 
-/* The digest of the same seed must be the same. */
-static int again(struct iomapi_sim_run *run, const struct iomapi_sim_plan *plan)
+/* The same seed again, with its first run in the log: the digests must be the same. */
+static int again(struct iomapi_sim_run *run, const struct iomapi_sim_plan *plan,
+		 struct iomap_sim_report *report)
 {
 	uint64_t first = run->digest;
 	int rc;
 
 	run->digest = 0;
+	iomapi_sim_log_compare(run->log);
 	rc = iomapi_sim_execute(run, plan);
-	return rc ? rc : run->digest != first;
+	if (rc || run->digest == first)
+		return rc;
+	rc = iomapi_sim_tell_first(run, plan->seed, "two runs of a seed are not the same", report);
+	return rc ? rc : 1;
 }
 
 static int one_seed(struct iomapi_sim_run *run, const struct iomap_sim_cfg *cfg,
 		    const struct iomapi_sim_plan *plan, struct iomap_sim_report *report)
 {
+	struct iomapi_sim_log log = { 0 };
 	uint64_t all = run->digest;
 	int rc;
 
 	run->digest = 0;
+	run->log = cfg->twice ? &log : NULL;
 	rc = iomapi_sim_execute(run, plan);
-	if (!rc && cfg->twice) {
-		rc = again(run, plan);
-		if (rc == 1 && !run->failed)
-			memcpy(report->oracle, "O46", 4);
-	}
+	if (!rc && cfg->twice)
+		rc = again(run, plan, report);
+	run->log = NULL;
+	iomapi_sim_log_fini(&log);
 	run->digest = iomapi_sim_fold(all, run->digest);
 	report->seeds++;
 	count(report, run);
@@ -327,7 +350,7 @@ IOMAP_API int iomap_sim_replay(const struct iomap_sim_case *c, const char *token
 		rc = try_script(run, f.faults, report);
 	if (!rc) {
 		iomapi_sim_token(c, &f, traces, report->token, sizeof(report->token));
-		rc = show(run, &f, traces, report);
+		rc = show(run, &f, traces, false, report);
 		count(report, run);
 	}
 	if (rc == 1)

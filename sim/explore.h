@@ -6,6 +6,7 @@
  *	check.c		many of them		shrink.c	a failure made small
  *	plan.c		faults that a seed draws
  *	token.c		a failure in one word	report.c	and on one screen
+ *	twice.c		the first event in which two runs differ
  */
 #ifndef IOMAPI_EXPLORE_H
 #define IOMAPI_EXPLORE_H
@@ -55,6 +56,17 @@ struct iomapi_sim_seen {
 	int32_t status;
 	uint8_t what, op;
 };
+/* Of two runs: the first is written down, the second compared with it. */
+struct iomapi_sim_logged {
+	struct iomapi_sim_seen seen;
+	uint64_t nr, cut, hash;		/* of its depth; the event of the crash; of its data */
+	uint32_t flags, depth;
+};
+struct iomapi_sim_log {
+	struct iomapi_sim_logged *made, other;
+	size_t nr, max, next;		/* next: so many are the same */
+	bool compares, differs, full;
+};
 struct iomapi_sim_run {
 	struct iomap_sim *sim;
 	const struct iomap_sim_case *c;
@@ -79,6 +91,7 @@ struct iomapi_sim_run {
 	uint64_t nr_seen, seen_at_crash;
 	struct { const char *name; bool seen; } sometimes[IOMAPI_SIM_SOMETIMES];
 	unsigned nr_sometimes;
+	struct iomapi_sim_log *log;	/* NULL: it is not compared with another run */
 	char *notes;			/* NULL: nobody wants them */
 	size_t nr_notes, max_notes;
 	/* Optional: hears of each event of work, before power may go. */
@@ -105,6 +118,16 @@ int iomapi_sim_draw_faults(uint64_t seed, const char *script, const char *kinds,
 /* The script without its n-th rule, in place; false: there is none. */
 bool iomapi_sim_drop_fault(char *script, size_t n);
 
+/* ---- twice.c ---- */
+
+void iomapi_sim_log(struct iomapi_sim_run *run, enum iomapi_sim_what what,
+		    const struct iomapi_sim_cmd *cmd);
+void iomapi_sim_log_compare(struct iomapi_sim_log *log);	/* with the run from here on */
+void iomapi_sim_log_fini(struct iomapi_sim_log *log);
+/* O46, and where the log says that they differ.  -ENOMEM. */
+int iomapi_sim_tell_first(const struct iomapi_sim_run *run, uint64_t seed, const char *why,
+			  struct iomap_sim_report *report);
+
 /* ---- shrink.c, token.c, report.c ---- */
 /* Smaller, with the same oracle; as it was when that is not to be had. */
 int iomapi_sim_shrink(struct iomapi_sim_run *run, struct iomapi_sim_failure *failure);
@@ -116,5 +139,8 @@ int iomapi_sim_parse_token(const struct iomap_sim_case *c, const char *token,
 			   struct iomapi_sim_failure *failure, bool *traces);
 int iomapi_sim_describe(const struct iomapi_sim_run *run, const struct iomapi_sim_failure *failure,
 			struct iomap_sim_report *report);
+/* One event in a line: how many letters. */
+size_t iomapi_sim_print_seen(const struct iomapi_sim_run *run, const struct iomapi_sim_seen *s,
+			     char *text, size_t size);
 
 #endif

@@ -74,26 +74,33 @@ static const char *op_name(unsigned op)
 	return op < sizeof(names) / sizeof(*names) ? names[op] : "?";
 }
 
-static void timeline(struct page *p, const struct iomapi_sim_run *run, uint64_t end)
+size_t iomapi_sim_print_seen(const struct iomapi_sim_run *run, const struct iomapi_sim_seen *s,
+			     char *text, size_t size)
 {
 	static const char *const what[] = {
 		"?", "is accepted", "takes effect", "completes", "is heard of",
 	};
-	uint64_t from = end > 12 ? end - 12 : 0;
+	char range[48] = "", error[24] = "";
+	int n;
 
+	if (s->len)
+		snprintf(range, sizeof(range), " %llu..%llu", (unsigned long long)s->addr,
+			 (unsigned long long)(s->addr + s->len - 1));
+	if (s->status)
+		snprintf(error, sizeof(error), ", error %d", s->status);
+	n = snprintf(text, size, "  %8lld ns  %s #%llu %s%s %s%s\n", (long long)s->time,
+		     run->sim->devs[s->dev].name, (unsigned long long)s->id, op_name(s->op), range,
+		     s->what < 5 ? what[s->what] : "?", error);
+	return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
+}
+
+static void timeline(struct page *p, const struct iomapi_sim_run *run, uint64_t end)
+{
 	if (end)
 		print(p, "devices, until then:\n");
-	for (uint64_t i = from; i < end; i++) {
-		const struct iomapi_sim_seen *s = &run->seen[i % IOMAPI_SIM_SEEN];
-
-		print(p, "  %8lld ns  %s #%llu %s", (long long)s->time,
-		      run->sim->devs[s->dev].name, (unsigned long long)s->id, op_name(s->op));
-		if (s->len)
-			print(p, " %llu..%llu", (unsigned long long)s->addr,
-			      (unsigned long long)(s->addr + s->len - 1));
-		print(p, " %s", s->what < 5 ? what[s->what] : "?");
-		print(p, s->status ? ", error %d\n" : "\n", s->status);
-	}
+	for (uint64_t i = end > 12 ? end - 12 : 0; i < end; i++)
+		p->len += iomapi_sim_print_seen(run, &run->seen[i % IOMAPI_SIM_SEEN],
+						p->text + p->len, SCREEN - p->len);
 }
 
 static void survivors(struct page *p, const char *when, const struct iomapi_sim_trace *t)

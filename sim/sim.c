@@ -131,6 +131,8 @@ bool iomapi_sim_pass(struct iomap_sim *sim, enum iomapi_sim_what what,
 		if (sim->nr_passed == sim->run->next_crash)
 			iomapi_sim_strike(sim);
 		iomapi_sim_see(sim, what, cmd);
+		if (sim->run->log)
+			iomapi_sim_log(sim->run, what, cmd);
 	}
 	hash_event(sim, what, cmd);
 	return true;

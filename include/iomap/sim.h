@@ -208,7 +208,9 @@ struct iomap_sim_cfg {
 	 * somewhere, besides those of the script.  NULL: none. */
 	const char *fault_kinds;
 	uint32_t max_faults, spare32;
-	bool twice;			/* run each seed again and compare digests */
+	/* Run each seed again: with another digest the report (O46) has the first event that
+	 * differs.  So it has when a failure does not come again, with or without this. */
+	bool twice;
 	bool no_shrink;			/* report the first failure as it was found */
 	/* Between seeds: non-zero ends the run, as if there were no more.  NULL: no progress. */
 	int (*progress)(void *arg, const struct iomap_sim_report *report);
