@@ -128,8 +128,11 @@ bool iomapi_sim_rarely(struct iomap_sim *sim, const char *site)
 
 IOMAP_API uint32_t iomap_sim_choose(struct iomap_sim *sim, const char *site, uint32_t n)
 {
+	iomapi_sim_idle(sim);
 	if (n < 2)
 		return 0;
+	if (iomapi_sim_is_late(sim))
+		return (uint32_t)(sim->next_late++ % n);
 	if (sim->choice.still && !strcmp(site, "latency"))
 		n = 1;
 	return iomapi_sim_draw(&sim->choice, site, n);

@@ -21,8 +21,10 @@ static int sim_wait(void *arg, const iomap_word *word, uint32_t seen, int64_t ti
 	int64_t until = iomapi_sim_until(sim, timeout_ns);
 
 	while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == seen) {
-		if (!sim->nr_events && timeout_ns < 0)
+		if (!sim->nr_events && timeout_ns < 0) {
+			iomapi_sim_idle(sim);
 			return -EDEADLK;
+		}
 		if (!sim->nr_events || sim->events[0].time > until) {
 			iomapi_sim_pass_time(sim, until);
 			return -ETIMEDOUT;
@@ -128,6 +130,10 @@ IOMAP_API void iomap_sim_env_opts(struct iomap_sim *sim, struct iomap_env_opts *
 	if (!opts->copy) {
 		opts->copy = &copy_ops;
 		opts->copy_arg = sim;
+	}
+	if (!opts->log) {
+		opts->log = iomapi_sim_env_log;
+		opts->log_arg = sim;
 	}
 	opts->executor = NULL;
 	opts->executor_arg = NULL;

@@ -48,6 +48,7 @@ struct iomapi_sim_plan {
 };
 #define IOMAPI_SIM_SOMETIMES	64u	/* names */
 #define IOMAPI_SIM_MAX_EVENTS	4000000u	/* of a run that does not end */
+#define IOMAPI_SIM_MAX_IDLE	4000000u	/* calls between two events */
 #define IOMAPI_SIM_SEEN		24u	/* events that are remembered for the report */
 struct iomapi_sim_seen {
 	int64_t time;
@@ -87,6 +88,8 @@ struct iomapi_sim_run {
 	uint64_t digest, nr_crashes, nr_images, work_events, recover_events;
 	uint64_t looked_at;		/* changes, as of the last crash */
 	bool cut_short;			/* images were left out */
+	bool endless;			/* it was stopped */
+	uint64_t idle;			/* calls since the last event */
 	struct iomapi_sim_seen seen[IOMAPI_SIM_SEEN];
 	uint64_t nr_seen, seen_at_crash;
 	struct { const char *name; bool seen; } sometimes[IOMAPI_SIM_SOMETIMES];

@@ -49,39 +49,61 @@ static int make_files(struct iomap_sim *sim)
 	return sim->files ? 0 : -ENOMEM;
 }
 
-static int fs_of(struct iomap_sim *sim, const char *name, struct iomapi_sim_fs **fs)
+static int fs_of(struct iomap_sim *sim, const char *call, const char *name,
+		 struct iomapi_sim_fs **fs)
 {
 	struct iomapi_sim_dev *dev = iomapi_sim_find(sim, name);
 	int rc;
 
 	if (!dev)
-		return -ENOENT;
+		return iomapi_sim_refuse(sim, -ENOENT, "%s of %s: there is no such device", call,
+					 name);
 	if (sim->off)
 		return -ENODEV;
 	rc = make_files(sim);
 	if (!rc && !sim->files->fs[dev->index])
 		rc = load(sim, dev, &sim->files->fs[dev->index]);
+	if (rc == -EINVAL)
+		iomapi_sim_refuse(sim, rc, "%s of %s: it is not formatted", call, name);
 	*fs = rc ? NULL : sim->files->fs[dev->index];
 	return rc;
 }
 
-static int fd_of(struct iomap_sim *sim, int number, struct iomapi_sim_fd *fd)
+static int fd_of(struct iomap_sim *sim, const char *call, int number, struct iomapi_sim_fd *fd)
 {
 	if (number < 0 || (unsigned)number >= IOMAPI_SIM_FDS || !sim->files ||
 	    !sim->files->fds[number].fs)
-		return -EBADF;
+		return iomapi_sim_refuse(sim, -EBADF, "%s: %d is no open file", call, number);
 	*fd = sim->files->fds[number];
 	return sim->off ? -ENODEV : 0;
 }
 
-static bool is_name(const char *name)
+static bool is_name(struct iomap_sim *sim, const char *call, const char *name)
 {
-	return name && *name && memchr(name, '\0', IOMAPI_SIM_NAME_BYTES);
+	if (name && *name && memchr(name, '\0', IOMAPI_SIM_NAME_BYTES))
+		return true;
+	iomapi_sim_refuse(sim, -EINVAL, "%s: names have 1 to %u bytes", call,
+			  IOMAPI_SIM_NAME_BYTES - 1);
+	return false;
 }
 
 static uint64_t max_size(const struct iomapi_sim_fs *fs)
 {
 	return (uint64_t)fs->layout.max_file_blocks * fs->layout.block;
+}
+
+static int no_place(struct iomap_sim *sim, const char *call, int number, size_t len, int64_t pos)
+{
+	return iomapi_sim_refuse(sim, -EINVAL, "%s of file %d, %zu bytes at %lld: a negative place",
+				 call, number, len, (long long)pos);
+}
+
+static int too_big(struct iomap_sim *sim, const char *call, const struct iomapi_sim_fd *fd,
+		   size_t len, int64_t pos)
+{
+	return iomapi_sim_refuse(sim, -EFBIG, "%s of a file of %s, %zu bytes at %lld: a file has at"
+				 " most %llu", call, fd->fs->dev->name, len, (long long)pos,
+				 (unsigned long long)max_size(fd->fs));
 }
 
 /* A change in the cache is lost when power goes on the way. */
@@ -189,7 +211,7 @@ IOMAP_API int iomap_sim_file_open(struct iomap_sim *sim, const char *dev, const 
 {
 	struct iomapi_sim_inode *inode;
 	struct iomapi_sim_fs *fs;
-	int rc = is_name(name) ? fs_of(sim, dev, &fs) : -EINVAL;
+	int rc = is_name(sim, "file_open", name) ? fs_of(sim, "file_open", dev, &fs) : -EINVAL;
 	int fd = 0;
 
 	if (rc)
@@ -215,7 +237,7 @@ IOMAP_API void iomap_sim_file_close(struct iomap_sim *sim, int number)
 {
 	struct iomapi_sim_fd fd;
 
-	if (fd_of(sim, number, &fd) == -EBADF)
+	if (fd_of(sim, "file_close", number, &fd) == -EBADF)
 		return;
 	sim->files->fds[number].fs = NULL;
 	fd.inode->nr_fds--;
@@ -227,8 +249,11 @@ IOMAP_API int iomap_sim_file_rename(struct iomap_sim *sim, const char *dev, cons
 {
 	struct iomapi_sim_name *old, *new;
 	struct iomapi_sim_fs *fs;
-	int rc = is_name(from) && is_name(to) ? fs_of(sim, dev, &fs) : -EINVAL;
+	int rc;
 
+	if (!is_name(sim, "file_rename", from) || !is_name(sim, "file_rename", to))
+		return -EINVAL;
+	rc = fs_of(sim, "file_rename", dev, &fs);
 	if (rc)
 		return rc;
 	if (!lookup(fs, from))
@@ -251,7 +276,7 @@ IOMAP_API int iomap_sim_file_unlink(struct iomap_sim *sim, const char *dev, cons
 {
 	struct iomapi_sim_name *name;
 	struct iomapi_sim_fs *fs;
-	int rc = is_name(text) ? fs_of(sim, dev, &fs) : -EINVAL;
+	int rc = is_name(sim, "file_unlink", text) ? fs_of(sim, "file_unlink", dev, &fs) : -EINVAL;
 
 	if (rc)
 		return rc;
@@ -266,7 +291,7 @@ IOMAP_API int iomap_sim_file_unlink(struct iomap_sim *sim, const char *dev, cons
 IOMAP_API int iomap_sim_dir_sync(struct iomap_sim *sim, const char *dev)
 {
 	struct iomapi_sim_fs *fs;
-	int rc = fs_of(sim, dev, &fs);
+	int rc = fs_of(sim, "dir_sync", dev, &fs);
 
 	return rc ? rc : iomapi_sim_fs_sync_dir(fs);
 }
@@ -276,7 +301,7 @@ IOMAP_API int iomap_sim_dir_sync(struct iomap_sim *sim, const char *dev)
 IOMAP_API int64_t iomap_sim_file_size(struct iomap_sim *sim, int number)
 {
 	struct iomapi_sim_fd fd;
-	int rc = fd_of(sim, number, &fd);
+	int rc = fd_of(sim, "file_size", number, &fd);
 
 	return rc ? rc : (int64_t)fd.inode->size;
 }
@@ -313,13 +338,13 @@ IOMAP_API int64_t iomap_sim_file_pread(struct iomap_sim *sim, int number, void *
 				       int64_t pos)
 {
 	struct iomapi_sim_fd fd;
-	int rc = fd_of(sim, number, &fd);
+	int rc = fd_of(sim, "file_pread", number, &fd);
 	uint8_t *bounce;
 	uint64_t at = (uint64_t)pos;
 	size_t done = 0;
 
 	if (rc || pos < 0)
-		return rc ? rc : -EINVAL;
+		return rc ? rc : no_place(sim, "file_pread", number, len, pos);
 	if (at >= fd.inode->size)
 		return 0;
 	if (len > fd.inode->size - at)
@@ -359,14 +384,14 @@ IOMAP_API int64_t iomap_sim_file_pwrite(struct iomap_sim *sim, int number, const
 					size_t len, int64_t pos)
 {
 	struct iomapi_sim_fd fd;
-	int rc = fd_of(sim, number, &fd);
+	int rc = fd_of(sim, "file_pwrite", number, &fd);
 	uint64_t at = (uint64_t)pos, first;
 	size_t done = 0;
 
 	if (rc || pos < 0)
-		return rc ? rc : -EINVAL;
+		return rc ? rc : no_place(sim, "file_pwrite", number, len, pos);
 	if (at > max_size(fd.fs) || len > max_size(fd.fs) - at)
-		return -EFBIG;
+		return too_big(sim, "file_pwrite", &fd, len, pos);
 	first = fd.inode->size < at ? fd.inode->size : at;
 	if (len && at + len > fd.inode->size)
 		rc = iomapi_sim_fs_clear_tail(fd.fs, fd.inode, fd.inode->size);
@@ -385,13 +410,13 @@ IOMAP_API int64_t iomap_sim_file_pwrite(struct iomap_sim *sim, int number, const
 IOMAP_API int iomap_sim_file_truncate(struct iomap_sim *sim, int number, int64_t size)
 {
 	struct iomapi_sim_fd fd;
-	int rc = fd_of(sim, number, &fd);
+	int rc = fd_of(sim, "file_truncate", number, &fd);
 	uint64_t new = (uint64_t)size, less;
 
 	if (rc || size < 0)
-		return rc ? rc : -EINVAL;
+		return rc ? rc : no_place(sim, "file_truncate", number, 0, size);
 	if (new > max_size(fd.fs))
-		return -EFBIG;
+		return too_big(sim, "file_truncate", &fd, 0, size);
 	if (new == fd.inode->size)
 		return 0;
 	less = new < fd.inode->size ? new : fd.inode->size;
@@ -409,7 +434,7 @@ IOMAP_API int iomap_sim_file_truncate(struct iomap_sim *sim, int number, int64_t
 IOMAP_API int iomap_sim_file_sync(struct iomap_sim *sim, int number)
 {
 	struct iomapi_sim_fd fd;
-	int rc = fd_of(sim, number, &fd);
+	int rc = fd_of(sim, "file_sync", number, &fd);
 
 	return rc ? rc : iomapi_sim_fs_sync_inode(fd.fs, fd.inode);
 }

@@ -231,6 +231,7 @@ int iomapi_sim_enter(struct iomap_sim *sim, struct iomapi_sim_level *level, bool
 	sim->plain_error = 0;
 	sim->files = NULL;
 	sim->engine = NULL;
+	sim->refused[0] = 0;
 	sim->on_submit = NULL;
 	sim->rules = NULL;
 	sim->nr_rules = 0;

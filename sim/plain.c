@@ -90,20 +90,30 @@ static int64_t call(struct iomap_sim *sim, struct iomapi_sim_dev *dev, enum ioma
 	return rc ? rc : (int64_t)p.bio.backend[0];
 }
 
-static int check(const struct iomap_sim *sim, const char *name, uint64_t addr, uint64_t len,
-		 unsigned flags, struct iomapi_sim_dev **dev)
+static int check(struct iomap_sim *sim, const char *what, const char *name, uint64_t addr,
+		 uint64_t len, unsigned flags, struct iomapi_sim_dev **dev)
 {
 	struct iomapi_sim_dev *d = iomapi_sim_find(sim, name);
+	unsigned long long at = addr, bytes = len;
 
 	*dev = d;
 	if (!d)
-		return -ENOENT;
+		return iomapi_sim_refuse(sim, -ENOENT, "%s of %s: there is no such device", what,
+					 name);
 	if (addr % d->profile.logical_block || len % d->profile.logical_block)
-		return -EINVAL;
-	if (len > d->size || addr > d->size - len || flags & ~(unsigned)IOMAP_BIO_FUA)
-		return -EINVAL;
+		return iomapi_sim_refuse(sim, -EINVAL, "%s of %s, %llu bytes at %llu: not in blocks"
+					 " of %u", what, name, bytes, at,
+					 (unsigned)d->profile.logical_block);
+	if (len > d->size || addr > d->size - len)
+		return iomapi_sim_refuse(sim, -EINVAL, "%s of %s, %llu bytes at %llu: it has only"
+					 " %llu bytes", what, name, bytes, at,
+					 (unsigned long long)d->size);
+	if (flags & ~(unsigned)IOMAP_BIO_FUA)
+		return iomapi_sim_refuse(sim, -EINVAL, "%s of %s, %llu bytes at %llu: flags %#x",
+					 what, name, bytes, at, flags);
 	if (flags && d->profile.volatile_cache && d->profile.fua == IOMAP_SIM_FUA_NONE)
-		return -EOPNOTSUPP;
+		return iomapi_sim_refuse(sim, -EOPNOTSUPP, "%s of %s, %llu bytes at %llu: it has a"
+					 " cache but no FUA", what, name, bytes, at);
 	return 0;
 }
 
@@ -116,8 +126,12 @@ static size_t piece_of(const struct iomapi_sim_dev *dev, size_t len)
 static int64_t transfer(struct iomap_sim *sim, const char *name, enum iomap_bio_op op,
 			uint64_t addr, size_t len, uint8_t *mem, unsigned flags)
 {
+	static const char *const calls[] = {
+		[IOMAP_BIO_READ] = "pread", [IOMAP_BIO_WRITE] = "pwrite",
+		[IOMAP_BIO_DISCARD] = "discard",
+	};
 	struct iomapi_sim_dev *dev;
-	int64_t rc = check(sim, name, addr, len, flags, &dev);
+	int64_t rc = check(sim, calls[op], name, addr, len, flags, &dev);
 	size_t done = 0;
 
 	while (!rc && done < len) {
@@ -157,7 +171,7 @@ IOMAP_API int iomap_sim_discard(struct iomap_sim *sim, const char *dev, uint64_t
 IOMAP_API int iomap_sim_flush(struct iomap_sim *sim, const char *name)
 {
 	struct iomapi_sim_dev *dev;
-	int rc = check(sim, name, 0, 0, 0, &dev);
+	int rc = check(sim, "flush", name, 0, 0, 0, &dev);
 
 	return rc ? rc : (int)call(sim, dev, IOMAP_BIO_FLUSH, 0, 0, NULL, 0);
 }
@@ -188,7 +202,7 @@ IOMAP_API int iomap_sim_start_write(struct iomap_sim *sim, const char *name, con
 				    size_t len, uint64_t addr, unsigned flags)
 {
 	struct iomapi_sim_dev *dev;
-	int rc = check(sim, name, addr, len, flags, &dev);
+	int rc = check(sim, "start_write", name, addr, len, flags, &dev);
 
 	for (size_t done = 0, n; !rc && done < len; done += n) {
 		n = piece_of(dev, len - done);

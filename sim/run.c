@@ -92,7 +92,8 @@ static void fail(struct iomapi_sim_run *run, const char *where, int rc)
 	if (run->oracle[0])
 		memcpy(f->text, run->text, sizeof(f->text));
 	else
-		snprintf(f->text, sizeof(f->text), "%s returned %d", where, rc);
+		snprintf(f->text, sizeof(f->text), "%s returned %d%s%s", where, rc,
+			 run->sim->refused[0] ? "; refused: " : "", run->sim->refused);
 	f->seed = run->plan->seed;
 	f->event = run->depth > 1 ? run->event[1] : 0;
 	f->event2 = run->depth > 2 ? run->event[2] : 0;
@@ -141,6 +142,7 @@ static int go_down(struct iomapi_sim_run *run, bool cut, uint64_t seed,
 	for (unsigned i = 0; cut && i < run->sim->nr_devs; i++)
 		iomapi_sim_overtake(&run->sim->devs[i], &run->sim->devs[i].image);
 	run->oracle[0] = 0;
+	run->idle = 0;
 	return 0;
 }
 
@@ -339,6 +341,8 @@ static int begin(struct iomapi_sim_run *run, const struct iomapi_sim_plan *plan)
 	run->nr_seen = run->seen_at_crash = 0;
 	run->looked_at = 0;
 	run->nr_notes = 0;
+	run->idle = 0;
+	run->endless = false;
 	memset(run->event, 0, sizeof(run->event));
 	run->sim->noise_seed = plan->seed;
 	rc = go_down(run, false, iomapi_sim_mix(plan->seed, KEY_WORK, 0, 0),

@@ -13,13 +13,14 @@
 #include "explore.h"
 
 #define MAX_TRIES	2000u
+#define MAX_LONG_TRIES	16u		/* of runs that do not end */
 #define IMAGES		2u		/* drawn, besides the one that is known */
 
 struct shrink {
 	struct iomapi_sim_run *run;
 	struct iomapi_sim_failure *best, trial;
 	const char *faults;
-	unsigned tries;
+	unsigned tries, max_tries;
 	int error;
 };
 
@@ -77,7 +78,7 @@ static bool fails(struct shrink *s, bool everywhere)
 	};
 	int rc;
 
-	if (s->tries >= MAX_TRIES || s->error)
+	if (s->tries >= s->max_tries || s->error)
 		return false;
 	s->tries++;
 	rc = iomapi_sim_execute(s->run, &plan);
@@ -233,8 +234,9 @@ int iomapi_sim_shrink(struct iomapi_sim_run *run, struct iomapi_sim_failure *fai
 	struct shrink s = { .run = run, .best = failure, .faults = failure->faults };
 	bool any = true;
 
+	s.max_tries = run->endless ? MAX_LONG_TRIES : MAX_TRIES;
 	leave_out_faults(&s);
-	while (any && !s.error && s.tries < MAX_TRIES) {
+	while (any && !s.error && s.tries < s.max_tries) {
 		any = leave_out_operations(&s);
 		any |= lower(&s, &failure->work, &s.trial.work, true);
 		any |= leave_out_choices(&s);

@@ -102,7 +102,7 @@ static void hash_event(struct iomap_sim *sim, enum iomapi_sim_what what,
 
 /* ---- power ---- */
 
-static void power_off(struct iomap_sim *sim)
+void iomapi_sim_power_off(struct iomap_sim *sim)
 {
 	sim->off = true;
 	sim->cut_at = 0;
@@ -118,15 +118,15 @@ bool iomapi_sim_pass(struct iomap_sim *sim, enum iomapi_sim_what what,
 	if (sim->off)
 		return false;
 	if (sim->nr_passed++ == sim->cut_at - 1) {
-		power_off(sim);
+		iomapi_sim_power_off(sim);
 		return false;
 	}
 	if (sim->run && sim->nr_passed > IOMAPI_SIM_MAX_EVENTS) {
-		iomap_sim_fail(sim, "O44", "no end after %u events", IOMAPI_SIM_MAX_EVENTS);
-		power_off(sim);
+		iomapi_sim_give_up(sim, "events", IOMAPI_SIM_MAX_EVENTS);
 		return false;
 	}
 	if (sim->run) {
+		sim->run->idle = 0;
 		iomapi_sim_hear(sim, what, cmd);
 		if (sim->nr_passed == sim->run->next_crash)
 			iomapi_sim_strike(sim);
@@ -154,6 +154,7 @@ int64_t iomapi_sim_until(const struct iomap_sim *sim, int64_t timeout_ns)
 
 void iomapi_sim_pass_time(struct iomap_sim *sim, int64_t until)
 {
+	iomapi_sim_idle(sim);
 	if (until < NO_END)
 		sim->now = until;
 }
@@ -321,7 +322,8 @@ IOMAP_API uint64_t iomap_sim_run_digest(const struct iomap_sim *sim)
 
 IOMAP_API int64_t iomap_sim_now_ns(const struct iomap_sim *sim)
 {
-	return sim->now;
+	iomapi_sim_idle(sim);
+	return iomapi_sim_is_late(sim) ? MAX_TIME : sim->now;
 }
 
 IOMAP_API uint64_t iomap_sim_nr_events(const struct iomap_sim *sim)

@@ -17,6 +17,7 @@
  *	file_cache.c	what of them is not durable yet	file_disk.c	how they lie on the device
  *	hash.c		of bytes
  *	dump.c		a device's content in a file
+ *	misuse.c	calls that cannot be, runs that do not end
  *
  * Cases, and what is done with them, are in explore.h.
  *
@@ -481,6 +482,8 @@ struct iomap_sim {
 	size_t nr_rules;
 	struct iomap_sim_counter counters[IOMAPI_SIM_NR_KINDS];
 	char fault_error[400];
+	uint64_t next_late;			/* choices when the run was stopped */
+	char refused[160];			/* the last call that could not be; "": none */
 	uint64_t self[32];			/* of the one thread, for the library */
 };
 /* When a wait ends that begins now. */
@@ -497,6 +500,19 @@ bool iomapi_sim_pass(struct iomap_sim *sim, enum iomapi_sim_what what,
 bool iomapi_sim_step(struct iomap_sim *sim);	/* the next event; false: there is none */
 
 struct iomapi_sim_dev *iomapi_sim_find(const struct iomap_sim *sim, const char *name);
+
+void iomapi_sim_power_off(struct iomap_sim *sim);
+
+/* ---- misuse.c ---- */
+
+/* A call that cannot be, which the report of a failure will tell: rc. */
+int iomapi_sim_refuse(struct iomap_sim *sim, int rc, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+void iomapi_sim_env_log(void *arg, const struct iomap_log_record *record);
+/* A call that is no event: too many of them are no way to anywhere (O44). */
+void iomapi_sim_idle(const struct iomap_sim *sim);
+bool iomapi_sim_is_late(const struct iomap_sim *sim);	/* they were */
+void iomapi_sim_give_up(struct iomap_sim *sim, const char *what, unsigned nr);
 
 /* ---- env.c ---- */
 extern const struct iomap_sync_ops iomapi_sim_sync;

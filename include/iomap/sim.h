@@ -74,7 +74,8 @@ IOMAP_API void iomap_sim_delete(struct iomap_sim **sim);
 /*
  * Fill in the clock, the waits, the backend and no executor, for deferred work runs in whoever
  * waits; where the caller has none of his own also the allocator and the copy functions, to which
- * alloc_fails and short_copy happen.  The rest of the options stays the caller's.
+ * alloc_fails and short_copy happen, and the log hook, whose last record the report of a failure
+ * has.  The rest of the options stays the caller's.
  */
 IOMAP_API void iomap_sim_env_opts(struct iomap_sim *sim, struct iomap_env_opts *opts);
 
@@ -185,6 +186,12 @@ IOMAP_API int iomap_sim_fault_counters(const struct iomap_sim *sim, const char *
  * they did is undone, and work goes on to the next crash; power may go again in recover.  So they
  * must not change what is shared: what an engine needs is its own, in memory of iomap_sim_alloc,
  * and recover hands it to check by iomap_sim_set_engine.  work may keep in arg what check reads.
+ *
+ * When a callback only returns an error the report has the last call that was refused: which, of
+ * what device, where, how much, and why.  A callback that does not end is stopped (O44) after four
+ * million events, or as many choices, looks at the clock, waits and refused calls without an
+ * event: from then on there is no power, the clock has run out, and choices have all their values
+ * in turn.
  */
 struct iomap_sim_case {
 	size_t struct_size;
