@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "explore.h"
+#include "oracle.h"
 
 #define NOTES	2000u
 
@@ -25,6 +26,7 @@ static void count(struct iomap_sim_report *report, const struct iomapi_sim_run *
 	report->crash_points = run->nr_crashes;
 	report->images = run->nr_images;
 	report->digest = run->digest;
+	memcpy(report->evaluated, run->sim->oracles->evaluated, sizeof(report->evaluated));
 }
 
 static int set_faults(struct iomapi_sim_failure *f, const char *script)
@@ -147,6 +149,7 @@ static int again(struct iomapi_sim_run *run, const struct iomapi_sim_plan *plan,
 	run->digest = 0;
 	iomapi_sim_log_compare(run->log);
 	rc = iomapi_sim_execute(run, plan);
+	iomapi_sim_looked(run->sim, 46);
 	if (rc || run->digest == first)
 		return rc;
 	rc = iomapi_sim_tell_first(run, plan->seed, "two runs of a seed are not the same", report);

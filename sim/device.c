@@ -17,7 +17,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "sim.h"
+#include "oracle.h"
 
 #define LATENCY_NS	1000
 #define LATENCIES	16u
@@ -50,9 +50,15 @@ static int queue_open(void *arg, struct iomap_env *env, const struct iomap_ioq_o
 	return 0;
 }
 
-static void queue_close(void *queue)
+static void queue_abandon(void *queue)
 {
 	iomapi_sim_free(queue);
+}
+
+static void queue_close(void *queue)
+{
+	iomapi_sim_judge_closed(queue);
+	queue_abandon(queue);
 }
 
 static int dev_open(void *queue, const char *path, int fd, const struct iomap_bdev_opts *opts,
@@ -66,14 +72,20 @@ static int dev_open(void *queue, const char *path, int fd, const struct iomap_bd
 		if (strcmp(path, q->sim->devs[i].name))
 			continue;
 		*dev = &q->sim->devs[i];
-		return q->sim->off || q->sim->devs[i].removed ? -ENODEV : 0;
+		if (q->sim->off || q->sim->devs[i].removed)
+			return -ENODEV;
+		q->sim->devs[i].nr_open++;
+		return 0;
 	}
 	return -ENOENT;
 }
 
 static void dev_close(void *dev)
 {
-	(void)dev;		/* the simulation's */
+	struct iomapi_sim_dev *d = dev;		/* the simulation's */
+
+	d->nr_open--;
+	iomapi_sim_judge_dev_closed(d);
 }
 
 static void limits(void *dev, struct iomap_bdev_limits *l)
@@ -187,16 +199,23 @@ static bool mark(struct iomapi_sim_dev *dev, const struct iomap_bio *bio, int n)
 	return alone;
 }
 
-static void count_hazards(struct iomapi_sim_dev *dev, const struct iomap_bio *bio)
+static bool is_hazard(const struct iomap_bio *bio, const struct iomap_bio *other)
 {
-	if (mark(dev, bio, 1))
+	return other->addr < bio->addr + bio->len && bio->addr < other->addr + other->len &&
+	       (writes(bio) || writes(other));
+}
+
+static void count_hazards(struct iomapi_sim_cmd *cmd)
+{
+	struct iomapi_sim_dev *dev = cmd->dev;
+
+	if (mark(dev, cmd->bio, 1))
 		return;
 	for (struct iomap_list *l = dev->in_flight.next; l != &dev->in_flight; l = l->next) {
-		const struct iomap_bio *other = cmd_of(l)->bio;
-
-		if (other->addr < bio->addr + bio->len && bio->addr < other->addr + other->len &&
-		    (writes(bio) || writes(other)))
-			dev->nr_hazards++;
+		if (!is_hazard(cmd->bio, cmd_of(l)->bio))
+			continue;
+		dev->nr_hazards++;
+		iomapi_sim_judge_hazard(cmd, cmd_of(l));
 	}
 }
 
@@ -264,7 +283,8 @@ static int start(struct iomapi_sim_queue *q, struct iomapi_sim_dev *dev, struct 
 	if (rc)
 		return rc;
 	n = iomap_sim_choose(sim, "latency", LATENCIES * LATENCIES);
-	count_hazards(dev, bio);
+	iomapi_sim_judge_accepted(cmd);
+	count_hazards(cmd);
 	iomap_list_add_tail(&dev->in_flight, &cmd->node);
 	q->in_flight++;
 	sim->nr_unreaped++;
@@ -286,11 +306,12 @@ static enum iomap_queued queue_bio(void *queue, void *dev, struct iomap_bio *bio
 		return IOMAP_QUEUE_DONE;
 	if (q->refuses || q->in_flight >= d->profile.queue_depth)
 		return IOMAP_QUEUE_BUSY;
-	if (sim->on_submit && bio->op == IOMAP_BIO_WRITE &&
-	    sim->on_submit(sim->on_submit_arg, d->name, bio))
-		iomap_sim_fail(sim, "O47", "a write of %llu bytes at %llu of %s is out of order",
-			       (unsigned long long)bio->len, (unsigned long long)bio->addr,
-			       d->name);
+	if (!iomapi_sim_judge_bio(q, d, bio)) {
+		bio->status = -EIO;
+		return IOMAP_QUEUE_DONE;
+	}
+	if (sim->on_submit && bio->op == IOMAP_BIO_WRITE)
+		iomapi_sim_judge_order(d, bio);
 	answer = iomapi_sim_offer(d, bio, &hit);
 	q->refuses = answer == IOMAP_QUEUE_BUSY && hit.kind == IOMAPI_SIM_PARTIAL_BATCH &&
 		     q->in_flight;	/* so that it will be asked again */
@@ -448,6 +469,7 @@ void iomapi_sim_cmd_complete(struct iomapi_sim_cmd *cmd)
 	else if (cmd->hit.kind == IOMAPI_SIM_FLUSH_ERROR_DROPS && !dev->removed)
 		drop_cache(dev, cmd->covers);
 	cmd->writes[0] = cmd->writes[1] = NULL;
+	iomapi_sim_judge_completed(cmd);
 	cmd->bio->status = cmd->hit.status;
 	finish(cmd);
 }
@@ -488,6 +510,7 @@ static int reap(void *queue, struct iomap_bio **done, unsigned min, unsigned max
 		heard = iomapi_sim_pass(sim, IOMAPI_SIM_PASS_REAP, cmd);
 		if (!heard)
 			cmd->bio->status = -ENODEV;
+		iomapi_sim_judge_reaped(cmd);
 		done[n++] = cmd->bio;
 		if (cmd->hit.kind == IOMAPI_SIM_DUPLICATE && n < max) {
 			iomapi_sim_count(sim, IOMAPI_SIM_DUPLICATE, &cmd->hit);
@@ -510,7 +533,7 @@ const struct iomap_backend_ops iomapi_sim_backend = {
 	.scheme = "sim",
 	.queue_open = queue_open,
 	.queue_close = queue_close,
-	.queue_abandon = queue_close,
+	.queue_abandon = queue_abandon,
 	.dev_open = dev_open,
 	.dev_close = dev_close,
 	.limits = limits,

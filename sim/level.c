@@ -197,6 +197,7 @@ static int put_above(struct iomapi_sim_dev *dev, struct iomapi_sim_dev *below, b
 	memset(dev->last, 0, sizeof(dev->last));
 	iomap_list_init(&dev->in_flight);
 	dev->spare_units = NULL;
+	dev->nr_open = 0;
 	dev->removed = dev->read_only = false;
 	rc = iomapi_sim_image_new(dev);
 	dev->image.below = &below->image;

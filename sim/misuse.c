@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "explore.h"
+#include "oracle.h"
 
 int iomapi_sim_refuse(struct iomap_sim *sim, int rc, const char *format, ...)
 {
@@ -37,7 +38,7 @@ void iomapi_sim_env_log(void *arg, const struct iomap_log_record *r)
 void iomapi_sim_give_up(struct iomap_sim *sim, const char *what, unsigned nr)
 {
 	sim->run->endless = true;
-	iomap_sim_fail(sim, "O44", "no end after %u %s", nr, what);
+	iomapi_sim_found(sim, 44, "no end after %u %s", nr, what);
 	iomapi_sim_power_off(sim);
 }
 

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "explore.h"
+#include "oracle.h"
 
 enum { KEY_WORK = 1001, KEY_CRASH, KEY_IMAGE, KEY_AGAIN };
 
@@ -174,6 +175,8 @@ static int look(struct iomapi_sim_run *run)
 	run->next_crash = 0;
 	if (run->c->check)
 		rc = run->c->check(run->sim, run->c->arg);
+	if (!rc)
+		iomapi_sim_judge_end(run->sim, "check");
 	if (rc || run->oracle[0])
 		fail(run, "check", rc);
 	return rc;
@@ -365,6 +368,8 @@ int iomapi_sim_execute(struct iomapi_sim_run *run, const struct iomapi_sim_plan 
 			int result = run->c->work(run->sim, run->c->arg);
 
 			run->work_events = run->sim->nr_passed;
+			if (!result)
+				iomapi_sim_judge_end(run->sim, "work");
 			if (result || run->oracle[0])
 				fail(run, "work", result);
 		}

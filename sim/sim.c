@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "explore.h"
+#include "oracle.h"
 
 #define MAX_SIZE ((uint64_t)1 << 40)
 
@@ -125,6 +126,7 @@ bool iomapi_sim_pass(struct iomap_sim *sim, enum iomapi_sim_what what,
 		iomapi_sim_give_up(sim, "events", IOMAPI_SIM_MAX_EVENTS);
 		return false;
 	}
+	iomapi_sim_looked(sim, 44);
 	if (sim->run) {
 		sim->run->idle = 0;
 		iomapi_sim_hear(sim, what, cmd);
@@ -281,7 +283,8 @@ IOMAP_API int iomap_sim_new(const struct iomap_sim_opts *opts, struct iomap_sim 
 	sim->backends[0] = &iomapi_sim_backend;
 	sim->backend_args[0] = sim;
 	sim->devs = iomapi_sim_zalloc(opts->nr_devs * sizeof(*sim->devs));
-	if (!sim->devs)
+	sim->oracles = iomapi_sim_zalloc(sizeof(*sim->oracles));
+	if (!sim->devs || !sim->oracles)
 		rc = -ENOMEM;
 	for (unsigned i = 0; !rc && i < opts->nr_devs; i++, sim->nr_devs++)
 		rc = dev_init(sim, i, &opts->devs[i]);
@@ -307,6 +310,7 @@ IOMAP_API void iomap_sim_delete(struct iomap_sim **sim)
 		iomapi_sim_free(l);
 	iomapi_sim_disarm(s);
 	iomapi_sim_free(s->devs);
+	iomapi_sim_free(s->oracles);
 	iomapi_sim_free(s->events);
 	iomapi_sim_free(s->choice.record);
 	iomapi_sim_free(s);

@@ -16,6 +16,7 @@
  *	file.c		files on a device: the calls
  *	file_cache.c	what of them is not durable yet	file_disk.c	how they lie on the device
  *	hash.c		of bytes
+ *	oracle*.c	what watches all this: see oracle.h
  *	dump.c		a device's content in a file
  *	misuse.c	calls that cannot be, runs that do not end
  *
@@ -328,6 +329,7 @@ struct iomapi_sim_dev {
 	struct iomap_list in_flight;		/* commands */
 	uint32_t busy[IOMAPI_SIM_BUCKETS];	/* commands in flight, by where they are */
 	uint64_t nr_hazards;
+	unsigned nr_open;			/* by environments */
 	int64_t last[IOMAPI_SIM_QUEUES];	/* when a line's latest command takes effect */
 	bool removed, read_only;		/* removed: until power comes back */
 };
@@ -484,6 +486,8 @@ struct iomap_sim {
 	char fault_error[400];
 	uint64_t next_late;			/* choices when the run was stopped */
 	char refused[160];			/* the last call that could not be; "": none */
+	struct iomapi_sim_oracles *oracles;	/* for life: levels share them */
+	uint64_t watched;			/* oracles that were asked for, a bit each */
 	uint64_t self[32];			/* of the one thread, for the library */
 };
 /* When a wait ends that begins now. */

@@ -173,6 +173,36 @@ struct iomap_sim_counter {
 IOMAP_API int iomap_sim_fault_counters(const struct iomap_sim *sim, const char *kind,
 				       struct iomap_sim_counter *counter);
 
+/* ---- oracles: what must hold whatever an engine does ---- */
+
+/*
+ * Watched by themselves; in a case what they find is its failure.
+ *	O20	each bio completes once: none is submitted while it is in flight, and none is in
+ *		flight when its queue is closed, or work or check is over
+ *	O26	commands in flight overlap only if both read; for plain calls where it is asked for
+ *	O27	commands are in the device, in blocks, within its limits; one that is not ends
+ *		with -EIO
+ *	O30	none of its bios is in flight when a device is closed for the last time
+ *	O44 O46 O47	a run ends; it is the same again; writes are in the client's order
+ * Only where iomap_sim_watch asks for them, for they cost more or not every engine keeps to them:
+ *	O25	what a write brings does not change in flight: for frames, and for files of
+ *		IOMAP_INODE_STABLE, others may change while they are written
+ */
+#define IOMAP_SIM_ORACLES	48u
+/* Also these from now on, "O25 O26", until the end of a case's callback, and in what comes after a
+ * crash in it.  -EINVAL: there is no such one. */
+IOMAP_API int iomap_sim_watch(struct iomap_sim *sim, const char *oracles);
+
+struct iomap_sim_verdict {
+	size_t struct_size;	/* set by the caller */
+	uint64_t evaluated, violated;
+};
+/* "O25", since iomap_sim_new.  -ENOENT: there is no such one; -EINVAL. */
+IOMAP_API int iomap_sim_oracle(const struct iomap_sim *sim, const char *oracle,
+			       struct iomap_sim_verdict *verdict);
+/* "O25: ..", the first that was found without a case; "". */
+IOMAP_API const char *iomap_sim_violation(const struct iomap_sim *sim);
+
 /* ---- a case ---- */
 
 /*
@@ -236,6 +266,7 @@ struct iomap_sim_report {
 	char never[64];			/* what iomap_sim_sometimes never saw; "" */
 	char token[256];		/* for iomap_sim_replay; "": it is too long */
 	char *text;			/* one screen; freed by iomap_sim_report_fini */
+	uint64_t evaluated[IOMAP_SIM_ORACLES];	/* [20]: how often O20 was looked at */
 };
 /*
  * Run seeds until one fails.  0: none did; 1: the report has the failure, shrunk; negative: the
