@@ -23,16 +23,16 @@ static const char usage[] =
 	"        --jobs N     processes\n",
 	more_usage[] =
 	"  exhaust [--length N] [--bound N] [--from N] [--bug N] [--list]\n"
-	"      all words of N letters (2) of an alphabet of 12 operations on two files of libiomap,\n"
-	"      power that goes before every event, and all that may be found then\n"
+	"      all words of N letters (2) of an alphabet of 12 operations on two files of\n"
+	"      libiomap, power that goes before every event, and all that may be found then\n"
 	"        --bound N    images at most; that is a sample, not all\n"
 	"        --from N     go on where Ctrl-C stopped it\n"
 	"        --bug N      with one of 3 mistakes\n"
 	"        --list       print the alphabet, and do nothing\n"
 	"  faults [--seed N] [--require-coverage]\n"
-	"      each kind of fault, on the store and on the two files: does it happen, is it heard of,\n"
-	"      do they survive, say so, or fail\n"
-	"        --require-coverage   exit code 1 when one did not happen, or nobody heard of it\n"
+	"      each kind of fault, on the store and on the two files: does it happen, is it\n"
+	"      heard of, do they survive, say so, or fail\n"
+	"        --require-coverage   exit code 1 when one did not happen, or was not heard of\n"
 	"  replay TOKEN\n"
 	"      a failure again; exit code 1: it fails, 0: it does no longer, 2: a bad token\n"
 	"  digest [--seeds N]\n"
@@ -40,8 +40,8 @@ static const char usage[] =
 	"  bench\n"
 	"      what an image, a seed and a log of 40 sectors in flight cost\n"
 	"\n"
-	"With --json the last line is for a program.  Progress is shown on terminals; Ctrl-C ends a\n"
-	"command early and says how to go on.  Exit code 0: fine, 1: a failure was found, 2: it\n"
+	"With --json the last line is for a program.  Progress is shown on terminals; Ctrl-C ends\n"
+	"a command early and says how to go on.  Exit code 0: fine, 1: a failure was found, 2: it\n"
 	"cannot be done.\n";
 
 static int help(FILE *f)
