@@ -71,7 +71,7 @@ static const char *wrong(const struct iomapi_sim_dev *dev, const struct iomap_bi
 
 static bool is_plain(const struct iomapi_sim_queue *queue)
 {
-	return queue == &queue->sim->plain;
+	return queue->plain;
 }
 
 bool iomapi_sim_judge_bio(const struct iomapi_sim_queue *queue, const struct iomapi_sim_dev *dev,

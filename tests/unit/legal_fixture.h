@@ -346,7 +346,8 @@ static inline int work_of(struct iomap_sim *sim, void *arg)
 	int rc;
 
 	for (unsigned q = 0; q < 2; q++) {
-		w->queues[q] = (struct iomapi_sim_queue){ .sim = sim, .index = q };
+		w->queues[q] = (struct iomapi_sim_queue){ .sim = sim, .index = q,
+			.plain = true };	/* they may overlap */
 		iomap_list_init(&w->queues[q].done);
 	}
 	memset(w->slots, 0, sizeof(w->slots));
@@ -412,7 +413,8 @@ static inline void world_run(struct world *w, const struct iomapi_sim_plan *plan
 	w->next.what = 0;
 	w->event = 0;
 	w->found_any = false;
-	ck_assert_int_eq(iomapi_sim_execute(w->run, plan), 0);
+	ck_assert_msg(!iomapi_sim_execute(w->run, plan), "%s: %s", w->run->failure.oracle,
+		      w->run->failure.text);
 	if (w->next.what)		/* its last crash was left out */
 		next_crash(w, w->event + 1);
 	compare(w);
