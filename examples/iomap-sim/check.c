@@ -37,12 +37,14 @@ static int progress(void *arg, const struct iomap_sim_report *r)
 	return tool_stopped();
 }
 
-static int check(const struct tool_opts *o, unsigned bug, uint64_t seed, uint64_t seeds,
+static int check(const struct tool_opts *o, uint64_t number, uint64_t seed, uint64_t seeds,
 		 struct done *done, struct iomap_sim_report *report)
 {
+	unsigned bug = (unsigned)number;
 	struct watch w = { .progress.what = "images", .done = done };
 	const struct iomap_sim_cfg cfg = {
-		.struct_size = sizeof(cfg), .seed = seed, .nr_seeds = seeds, .images = o->images,
+		.struct_size = sizeof(cfg), .seed = seed, .nr_seeds = seeds,
+		.images = (uint32_t)o->images,
 		.faults = o->c->faults(bug), .progress = progress, .progress_arg = &w,
 	};
 	int rc;
@@ -201,10 +203,10 @@ static int check_one(const struct tool_opts *o)
 		return 2;
 	if (rc)
 		printf("%s", !o->json && r.text ? r.text : "");
-	else if (tool_stopped() && o->jobs == 1)
+	else if (tool_stopped() && o->jobs <= 1)
 		say_stopped(o, o->seed, seeds, &r);
 	if (o->json)
-		printf("{\"check\":\"%s\",\"bug\":%u,\"ok\":%s,\"seeds\":%" PRIu64
+		printf("{\"check\":\"%s\",\"bug\":%" PRIu64 ",\"ok\":%s,\"seeds\":%" PRIu64
 		       ",\"crashes\":%" PRIu64 ",\"images\":%" PRIu64
 		       ",\"oracle\":\"%s\",\"token\":\"%s\",\"seconds\":%.1f}\n", o->c->name,
 		       o->bug, rc ? "false" : "true", r.seeds, r.crash_points, r.images, r.oracle,

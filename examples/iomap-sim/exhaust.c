@@ -19,7 +19,7 @@ static void list(const struct tool_opts *o)
 	for (unsigned letter = 1; letter <= ALPHABET; letter++)
 		printf("  %2u  %s\n", letter, alphabet_letter(letter));
 	if (o->bug)
-		printf("with a mistake: %s\n", pair_bug_name(o->bug));
+		printf("with a mistake: %s\n", pair_bug_name((unsigned)o->bug));
 }
 
 static int progress(void *arg, const struct alphabet *a)
@@ -36,8 +36,9 @@ static void say_end(const struct tool_opts *o, const struct alphabet *a,
 							   !a->from ? "yes" : "no";
 
 	if (o->json)
-		printf("{\"exhaust\":\"files\",\"bug\":%u,\"length\":%u,\"ok\":%s,\"workloads\":%"
-		       PRIu64 ",\"crashes\":%" PRIu64 ",\"images\":%" PRIu64 ",\"executions\":%"
+		printf("{\"exhaust\":\"files\",\"bug\":%" PRIu64 ",\"length\":%u,\"ok\":%s,"
+		       "\"workloads\":%" PRIu64 ",\"crashes\":%" PRIu64 ",\"images\":%" PRIu64
+		       ",\"executions\":%"
 		       PRIu64 ",\"exhaustive\":%s,\"oracle\":\"%s\",\"token\":\"%s\","
 		       "\"seconds\":%.1f}\n", o->bug, a->length, rc ? "false" : "true",
 		       a->nr_words, r->crash_points, r->images, r->runs,
@@ -53,8 +54,8 @@ int tool_exhaust(const struct tool_opts *o)
 {
 	struct tool_progress p = { .what = "works" };
 	struct alphabet a = {
-		.bug = o->bug, .length = o->length ? o->length : LENGTH, .from = o->from,
-		.progress = progress, .progress_arg = &p,
+		.bug = (unsigned)o->bug, .length = o->length ? (unsigned)o->length : LENGTH,
+		.from = o->from, .progress = progress, .progress_arg = &p,
 	};
 	struct iomap_sim_report r = { .struct_size = sizeof(r) };
 	const struct iomap_sim_case *c = alphabet_init(&a);

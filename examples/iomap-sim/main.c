@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,9 +31,14 @@ static const char usage[] =
 	"        --bug N      with one of 3 mistakes\n"
 	"        --list       print the alphabet, and do nothing\n"
 	"  faults [--seed N] [--require-coverage]\n"
-	"      each kind of fault, on the store and on the two files: does it happen, is it\n"
-	"      heard of, do they survive, say so, or fail\n"
+	"      each kind of fault, on the store and on the two files: does it happen, is it heard\n"
+	"      of, do they survive, say so, or fail\n"
 	"        --require-coverage   exit code 1 when one did not happen, or was not heard of\n"
+	"  legal [--traces N] [--seed N] [--length N] [--from N]\n"
+	"      crash images of N random traces (2000) on all kinds of devices, held to a second\n"
+	"      implementation of the fault model; and of all works of a few letters: none may be\n"
+	"      illegal, none missing\n"
+	"        --length N   letters of a work (4)\n"
 	"  replay TOKEN\n"
 	"      a failure again; exit code 1: it fails, 0: it does no longer, 2: a bad token\n"
 	"  digest [--seeds N]\n"
@@ -76,72 +82,46 @@ static int mistake(const char *what, const char *name)
 	return 2;
 }
 
+/* A number up to max; or a flag, where max is 0. */
+static const struct value {
+	const char *name;
+	size_t at;
+	uint64_t max;
+} values[] = {
+#define VALUE(name, field, max) { name, offsetof(struct tool_opts, field), max }
+	VALUE("seed", seed, UINT64_MAX), VALUE("seeds", seeds, UINT64_MAX),
+	VALUE("traces", traces, UINT64_MAX), VALUE("bound", bound, UINT64_MAX),
+	VALUE("from", from, UINT64_MAX), VALUE("bug", bug, 12), VALUE("images", images, 64),
+	VALUE("jobs", jobs, 64), VALUE("length", length, 12),
+	VALUE("all-bugs", all_bugs, 0), VALUE("json", json, 0), VALUE("list", list, 0),
+	VALUE("require-coverage", require_coverage, 0),
+};
+#define NR_VALUES	(sizeof(values) / sizeof(*values))
+
 static int parse(int argc, char **argv, struct tool_opts *o)
 {
-	static const struct option table[] = {
-		{ "bug", required_argument, NULL, 'b' },
-		{ "all-bugs", no_argument, NULL, 'a' },
-		{ "seed", required_argument, NULL, 's' },
-		{ "seeds", required_argument, NULL, 'n' },
-		{ "images", required_argument, NULL, 'i' },
-		{ "jobs", required_argument, NULL, 'j' },
-		{ "length", required_argument, NULL, 'l' },
-		{ "bound", required_argument, NULL, 'B' },
-		{ "from", required_argument, NULL, 'f' },
-		{ "list", no_argument, NULL, 'L' },
-		{ "require-coverage", no_argument, NULL, 'c' },
-		{ "json", no_argument, NULL, 'o' },
-		{ 0 },
-	};
+	struct option table[NR_VALUES + 1] = { 0 };
 	int c;
 
+	for (size_t i = 0; i < NR_VALUES; i++)
+		table[i] = (struct option){
+			values[i].name, values[i].max ? required_argument : no_argument, NULL,
+			(int)i + 256,
+		};
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, ":", table, NULL)) != -1) {
-		uint64_t n = 0, max = strchr("snBf", c) ? UINT64_MAX : 64;
+		const struct value *v = c < 256 ? NULL : &values[c - 256];
+		uint64_t n = 1;
 
-		if (c == '?' || c == ':')
+		if (!v)
 			return mistake(c == ':' ? "no value for" : "unknown option",
 				       argv[optind - 1]);
-		if (!strchr("aoLc", c) && (!number(optarg, max, &n) || (c == 'j' && !n)))
+		if (v->max && !number(optarg, v->max, &n))
 			return mistake("not a number that can be:", optarg);
-		switch (c) {
-		case 'b':
-			o->bug = (unsigned)n;
-			break;
-		case 'a':
-			o->all_bugs = true;
-			break;
-		case 's':
-			o->seed = n;
-			break;
-		case 'n':
-			o->seeds = n;
-			break;
-		case 'i':
-			o->images = (unsigned)n;
-			break;
-		case 'j':
-			o->jobs = (unsigned)n;
-			break;
-		case 'l':
-			o->length = (unsigned)n;
-			break;
-		case 'B':
-			o->bound = n;
-			break;
-		case 'f':
-			o->from = n;
-			break;
-		case 'L':
-			o->list = true;
-			break;
-		case 'c':
-			o->require_coverage = true;
-			break;
-		case 'o':
-			o->json = true;
-			break;
-		}
+		if (v->max)
+			*(uint64_t *)((char *)o + v->at) = n;
+		else
+			*(bool *)((char *)o + v->at) = true;
 	}
 	return 0;
 }
@@ -181,6 +161,8 @@ int main(int argc, char **argv)
 		return mistake("what is", argv[0]);
 	if (!strcmp(command, "faults"))
 		return tool_faults(&o);
+	if (!strcmp(command, "legal"))
+		return tool_legal(&o);
 	if (!strcmp(command, "exhaust"))
 		return tool_exhaust(&o);
 	if (o.bug > o.c->nr_bugs)

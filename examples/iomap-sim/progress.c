@@ -53,6 +53,7 @@ int tool_progress(struct tool_progress *p, uint64_t done, uint64_t states)
 {
 	double now = tool_seconds();
 
+	p->states = states;
 	if (now - p->last < 0.2 || !isatty(STDERR_FILENO))
 		return stopped;
 	p->last = now;

@@ -26,8 +26,7 @@ extern const struct tool_case *const tool_cases[];	/* NULL ends; kv is the first
 struct tool_opts {
 	const struct tool_case *c;
 	uint64_t seed, seeds, traces;	/* 0: the command's own number */
-	uint64_t bound, from;
-	unsigned jobs, bug, images, length;
+	uint64_t bound, from, jobs, bug, images, length;
 	bool all_bugs, json, list, require_coverage;
 };
 /* Exit codes: 0 fine; 1 a failure was found; 2 what was asked for cannot be. */
@@ -37,13 +36,14 @@ int tool_digest(const struct tool_opts *o);
 int tool_bench(const struct tool_opts *o);
 int tool_exhaust(const struct tool_opts *o);
 int tool_faults(const struct tool_opts *o);
+int tool_legal(const struct tool_opts *o);
 double tool_seconds(void);	/* since some moment */
 
 /* ---- progress.c: a bar on terminals, and Ctrl-C ---- */
 
 struct tool_progress {
 	const char *what;		/* is counted */
-	uint64_t all;
+	uint64_t all, states;
 	double start, last;
 };
 void tool_progress_start(struct tool_progress *p, uint64_t all);
