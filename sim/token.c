@@ -213,6 +213,8 @@ static int get_faults(struct in *in, struct iomapi_sim_failure *f)
 
 	expect(in, ':');
 	len = strcspn(in->at, ":");
+	for (size_t i = 0; i < len; i++)
+		in->bad |= in->at[i] <= ' ' || in->at[i] > '~';	/* a token is one word */
 	if (len) {
 		f->faults = iomapi_sim_zalloc(len + 1);
 		if (!f->faults)

@@ -244,6 +244,18 @@ CASE(tokens_that_are_bad, "", "A letter more, less or another: -EINVAL, never an
 	iomap_sim_report_fini(&r);
 }
 
+CASE(a_token_is_one_word, "",
+     "With another kind of space in its script it is none, though its sum is right")
+{
+	struct iomap_sim_case c = case_of(fail_at_three, NULL);
+	struct iomap_sim_report r = { .struct_size = sizeof(r) };
+	int rc = iomap_sim_replay(&c, "some:0:0:0:0:-:at+kind=slow:d93258", &r);
+
+	ck_assert_int_ge(rc, 0);
+	iomap_sim_report_fini(&r);
+	ck_assert_int_eq(iomap_sim_replay(&c, "some:0:0:0:0:-:at\rkind=slow:5d0e44", &r), -EINVAL);
+}
+
 CASE(bytes_of_a_fuzzer, "", "Any bytes are choices; those that fail are told")
 {
 	struct iomap_sim_case c = case_of(fail_at_three, NULL);
