@@ -24,6 +24,9 @@ if(IOMAP_SANITIZE)
 		-fsanitize=${IOMAP_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
 	target_link_options(iomap-flags INTERFACE -fsanitize=${IOMAP_SANITIZE})
 endif()
+if(IOMAP_FUZZ)
+	target_compile_options(iomap-flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 
 # iomap_library(NAME DIR SOURCES..): shared and static from the same objects; DIR has NAME's map.
 function(iomap_library name dir)
