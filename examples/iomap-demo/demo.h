@@ -92,6 +92,7 @@ int demo_roundtrip(struct demo *d, const struct roundtrip_opts *opts);
 struct merge_opts {
 	uint64_t seed;
 	int64_t why;			/* a page; < 0: none */
+	const char *svg;		/* a file for the picture, or NULL */
 	bool json;
 };
 #define MERGE_PAGES	96u

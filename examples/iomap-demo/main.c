@@ -17,10 +17,11 @@ static const char usage_text[] =
 	"\n"
 	"  roundtrip [DEVICE] [--destroy DEVICE]\n"
 	"      one request, written and read back (default: null:, then a file of its own)\n"
-	"  merge [--seed N] [--why PAGE] [--json]\n"
+	"  merge [--seed N] [--why PAGE] [--svg FILE] [--json]\n"
 	"      a few dirty pages, and the large requests that writeback makes of them\n"
 	"        --seed N     another workload\n"
 	"        --why PAGE   the journey of this page, step by step\n"
+	"        --svg FILE   the rows as a picture\n"
 	"        --json       all of it for a program; the last line goes to stderr\n"
 	"  copy SOURCE --device DEVICE [--order seq|random] [--layout flat|scattered]\n"
 	"       [--destroy DEVICE] [--image FILE]\n"
@@ -92,7 +93,8 @@ static int do_merge(struct demo *d, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "seed", required_argument, NULL, 's' }, { "why", required_argument, NULL, 'w' },
-		{ "json", no_argument, NULL, 'j' }, { NULL, 0, NULL, 0 },
+		{ "json", no_argument, NULL, 'j' }, { "svg", required_argument, NULL, 'v' },
+		{ NULL, 0, NULL, 0 },
 	};
 	struct merge_opts opts = { .seed = MERGE_SEED, .why = -1 };
 	uint64_t n;
@@ -109,6 +111,8 @@ static int do_merge(struct demo *d, int argc, char **argv)
 			return wrong("merge", "--why wants a page from 0 to 95, not", optarg);
 		else if (c == 'j')
 			opts.json = true;
+		else if (c == 'v')
+			opts.svg = optarg;
 		else if (c == 1)
 			return wrong("merge", "what is", optarg);
 		else

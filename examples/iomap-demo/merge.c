@@ -139,19 +139,39 @@ static int run(struct demo *d, struct facts *f, struct client *c)
 	return rc ? demo_error(d, rc, "merge: %s", *d->report ? d->report : DEVICE) : 0;
 }
 
-static void tell(struct demo *d, const struct merge_opts *opts, const struct facts *f)
+/* In place of what is there. */
+static int paint(struct demo *d, const char *name, const struct facts *f)
 {
+	FILE *out = fopen(name, "w");
+	bool failed;
+
+	if (!out)
+		return demo_error(d, -errno, "picture '%s'", name);
+	svg(out, f);
+	failed = ferror(out);
+	if (fclose(out) || failed)
+		return demo_error(d, errno ? -errno : -EIO, "picture '%s'", name);
+	return 0;
+}
+
+static int tell(struct demo *d, const struct merge_opts *opts, const struct facts *f)
+{
+	int rc = opts->svg ? paint(d, opts->svg, f) : 0;
+
+	if (rc)
+		return rc;
 	if (opts->json)
 		json(d, f, opts->why);
 	else if (opts->why >= 0)
 		words_journey(d, f, (unsigned)opts->why);
-	else {
+	else if (!opts->svg) {
 		draw(d, f);
 		words_table(d, f);
 	}
 	fprintf(opts->json ? d->err : d->out,
 		"merge: ok pages=%u ioends=%u bios=%u digest=%016llx\n", f->nr_dirty, f->nr_ioends,
 		f->nr_bios, (unsigned long long)f->digest);
+	return 0;
 }
 
 int demo_merge(struct demo *d, const struct merge_opts *opts)
@@ -175,7 +195,7 @@ int demo_merge(struct demo *d, const struct merge_opts *opts)
 	}
 	if (!rc) {
 		f->digest = facts_digest(f);
-		tell(d, opts, f);
+		rc = tell(d, opts, f);
 	}
 	demo_free(d, f, sizeof(*f));
 	return rc ? 1 : 0;

@@ -80,8 +80,9 @@ const char *why_name(uint32_t why);				/* "device", one word */
 void words_table(struct demo *d, const struct facts *f);
 void words_journey(struct demo *d, const struct facts *f, unsigned page);
 
-/* ---- draw.c, json.c ---- */
+/* ---- draw.c, svg.c, json.c ---- */
 void draw(struct demo *d, const struct facts *f);
+void svg(FILE *out, const struct facts *f);
 void json(struct demo *d, const struct facts *f, int64_t why);	/* one page, or < 0: all of it */
 
 #endif

@@ -153,6 +153,45 @@ CASE(merge_shows_the_same_every_time, "", "A seed gives the same bytes twice, an
 }
 
 /* A dirty page is told about up to its end; the digest does not depend on how it is shown. */
+CASE(merge_paints_a_picture, "", "Well-formed, with a group for each ioend and each bio")
+{
+	struct place p;
+
+	place_start(&p, 0);
+	for (uint64_t seed = 1; seed < 40; seed++) {
+		struct merge_opts opts = { .seed = seed, .why = -1, .svg = p.image };
+		unsigned ioends, bios;
+		struct run r;
+		char *text;
+
+		merge(&r, &opts);
+		ck_assert_int_eq(sscanf(r.out, "merge: ok pages=%*u ioends=%u bios=%u", &ioends,
+					&bios), 2);
+		text = content_of(p.image);
+		ck_assert(!strncmp(text, "<svg xmlns=\"http://www.w3.org/2000/svg\"", 39));
+		ck_assert_uint_eq(check_xml(text, "ioend"), ioends);
+		ck_assert_uint_eq(check_xml(text, "bio"), bios);
+		free(text);
+		run_free(&r);
+	}
+	place_end(&p);
+}
+
+CASE(merge_names_a_picture_that_cannot_be, "", "One line, and no word that all is well")
+{
+	struct merge_opts opts = { .seed = 1, .why = -1, .svg = "/tmp" };
+	struct run r;
+
+	for (unsigned i = 0; i < 2; i++, opts.svg = "/dev/full") {
+		run_start(&r);
+		run_end(&r, demo_merge(&r.demo, &opts));
+		ck_assert_int_eq(r.status, 1);
+		ck_assert_uint_eq(nr_lines(r.err), 1);
+		ck_assert(strstr(r.err, opts.svg) && !strstr(r.out, "merge: ok"));
+		run_free(&r);
+	}
+}
+
 CASE(merge_tells_the_journey_of_every_page, "", "--why of each page, --json and the drawing agree")
 {
 	struct run drawn, r;

@@ -81,6 +81,58 @@ static inline void place_end(struct place *p)
 	ck_assert_int_eq(rmdir(p->dir), 0);
 }
 
+/* All of a file, freed by the caller. */
+static inline char *content_of(const char *name)
+{
+	FILE *f = fopen(name, "r"), *out;
+	char *text = NULL;
+	size_t len;
+	int c;
+
+	ck_assert(f);
+	out = open_memstream(&text, &len);
+	while ((c = getc(f)) != EOF)
+		putc(c, out);
+	fclose(f);
+	fclose(out);
+	return text;
+}
+
+/* Elements that are closed in order, attributes in quotes, no letter that would begin something
+ * else; of one class: how many. */
+static inline unsigned check_xml(const char *text, const char *class)
+{
+	const char *names[16], *at = text;
+	unsigned depth = 0, nr = 0;
+	char wanted[64];
+
+	snprintf(wanted, sizeof(wanted), "class=\"%s\"", class);
+	while ((at = strchr(at, '<'))) {
+		const char *end = strchr(at, '>'), *next = strchr(at + 1, '<');
+		size_t len = strcspn(at + 1, " >/"), quotes = 0;
+
+		ck_assert_msg(end && (!next || end < next), "not closed: %.40s", at);
+		for (const char *c = at; c < end; c++)
+			quotes += *c == '"';
+		ck_assert_msg(quotes % 2 == 0, "quotes: %.40s", at);
+		if (at[1] == '/') {
+			len = strcspn(at + 2, ">");
+			ck_assert_msg(depth && !strncmp(names[depth - 1], at + 2, len) &&
+				      strchr(" >", names[depth - 1][len]), "order: %.40s", at);
+			depth--;
+		} else if (end[-1] != '/') {
+			ck_assert_uint_lt(depth, 16);
+			ck_assert_uint_gt(len, 0);
+			names[depth++] = at + 1;
+		}
+		nr += at[1] == 'g' && at[2] == ' ' && !strncmp(at + 3, wanted, strlen(wanted));
+		at = end;
+	}
+	ck_assert_uint_eq(depth, 0);
+	ck_assert_ptr_null(strchr(text, '&'));
+	return nr;
+}
+
 static inline bool same_files(const char *a, const char *b)
 {
 	FILE *fa = fopen(a, "r"), *fb = fopen(b, "r");
