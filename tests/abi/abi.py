@@ -194,6 +194,24 @@ def by_pkg_config(moved, work, env):
             print("consumer:", package, *kind, "ok")
 
 
+def by_unit_test(work, env):
+    """The store of examples/sim_unit_test and its test, in a project that knows the simulator by
+    pkg-config alone."""
+    source, project = os.path.join(ROOT, "examples", "sim_unit_test"), os.path.join(work, "store")
+    shutil.copytree(source, project, ignore=shutil.ignore_patterns("CMakeLists.txt"))
+    flags = must(["pkg-config", "--cflags", "--libs", "libiomap-sim", "check"], env=env).split()
+    files = sorted(glob.glob(os.path.join(project, "*.c")))
+    program = os.path.join(project, "test_kv")
+    must([os.environ.get("CC", "cc"), "-std=gnu11", "-O1", *WARN, *files, "-o", program, *flags],
+         env=env)
+    libdir = must(["pkg-config", "--variable=libdir", "libiomap-sim"], env=env)
+    out = must([program], env=dict(env, LD_LIBRARY_PATH=libdir))
+    if not re.search(r"100%: Checks: [1-9]", out):
+        print("consumer: the unit test of the store says", out)
+        raise SystemExit(1)
+    print("consumer: the unit test of the store ok,", len(files), "files")
+
+
 def by_cmake(moved, work):
     build = os.path.join(work, "build")
     source = os.path.join(HERE, "consumer")
@@ -241,6 +259,7 @@ def consumers(build):
         pc = glob.glob(os.path.join(moved, "**", "pkgconfig"), recursive=True)
         env = dict(os.environ, PKG_CONFIG_PATH=":".join(pc))
         by_pkg_config(moved, work, env)
+        by_unit_test(work, env)
         by_cmake(moved, work)
         by_readme(work, env)
     return 0
