@@ -297,7 +297,7 @@ static const struct iomap_sim_case *case_of(const char *token, struct alphabet *
 	return NULL;
 }
 
-int tool_replay(const char *token)
+int tool_replay(const struct tool_opts *o, const char *token)
 {
 	struct alphabet a = { .length = ALPHABET_MAX };
 	struct iomap_sim_report r = { .struct_size = sizeof(r) };
@@ -308,8 +308,10 @@ int tool_replay(const char *token)
 		fprintf(stderr, "iomap-sim: '%s' is no token, or was cut or changed on its way\n",
 			token);
 	} else {
-		printf("%s", rc ? r.text : "");
-		printf("replay: %s oracle=%s\n", rc ? "fails" : "ok", rc ? r.oracle : "none");
+		printf("%s", rc && !o->json ? r.text : "");
+		printf(o->json ? "{\"replay\":\"%s\",\"oracle\":\"%s\"}\n"
+			       : "replay: %s oracle=%s\n", rc ? "fails" : "ok",
+		       rc ? r.oracle : "none");
 	}
 	iomap_sim_report_fini(&r);
 	alphabet_fini(&a);
@@ -323,7 +325,9 @@ int tool_digest(const struct tool_opts *o)
 
 	if (check(o, o->bug, o->seed, seeds, NULL, &r))
 		return 1;
-	printf("digest: ok seeds=%" PRIu64 " images=%" PRIu64 " digest=%016" PRIx64 "\n", r.seeds,
-	       r.images, r.digest);
+	printf(o->json ? "{\"digest\":\"kv\",\"seeds\":%" PRIu64 ",\"images\":%" PRIu64
+			 ",\"value\":\"%016" PRIx64 "\"}\n"
+		       : "digest: ok seeds=%" PRIu64 " images=%" PRIu64 " digest=%016" PRIx64 "\n",
+	       r.seeds, r.images, r.digest);
 	return 0;
 }

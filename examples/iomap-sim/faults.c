@@ -252,19 +252,22 @@ int tool_faults(const struct tool_opts *o)
 {
 	struct tool_progress p = { .what = "kinds" };
 	struct sum total = { .armed = 0 };
-	unsigned nr = 0, done = 0;
+	unsigned nr = 0, from = 0, done;
 	const char *kind;
 	int failed = 0;
 
 	while (iomap_sim_fault_kind(nr))
 		nr++;
+	from = o->from < nr ? (unsigned)o->from : nr;
 	tool_progress_start(&p, nr);
 	if (!o->json)
 		printf("%-24s %6s %6s %8s  %-13s %s\n", "kind", "armed", "fired", "observed",
 		       "store", "files");
-	for (; (kind = iomap_sim_fault_kind(done)) && !tool_progress(&p, done, done); done++) {
+	for (done = from; (kind = iomap_sim_fault_kind(done)); done++) {
 		int rc;
 
+		if (tool_progress(&p, done, done))
+			break;
 		tool_progress_end(&p);
 		rc = run_kind(o, kind, &total);
 		if (rc < 0)
@@ -273,12 +276,12 @@ int tool_faults(const struct tool_opts *o)
 	}
 	tool_progress_end(&p);
 	if (tool_stopped())
-		fprintf(stderr, "stopped after %u kinds of %u; begin anew\n", done, nr);
+		fprintf(stderr, "stopped; go on with faults --from %u\n", done);
 	printf(o->json ? "{\"faults\":\"all\",\"ok\":%s,\"kinds\":%u,\"fired\":%" PRIu64
 			 ",\"observed\":%" PRIu64 ",\"seconds\":%.1f}\n"
 		       : "faults: %s kinds=%u fired=%" PRIu64 " observed=%" PRIu64
 			 " seconds=%.1f\n",
-	       o->json ? (failed ? "false" : "true") : failed ? "failed" : "ok", done, total.fired,
-	       total.observed, tool_seconds() - p.start);
+	       o->json ? (failed ? "false" : "true") : failed ? "failed" : "ok", done - from,
+	       total.fired, total.observed, tool_seconds() - p.start);
 	return failed;
 }

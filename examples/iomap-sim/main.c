@@ -30,7 +30,7 @@ static const char usage[] =
 	"        --from N     go on where Ctrl-C stopped it\n"
 	"        --bug N      with one of 3 mistakes\n"
 	"        --list       print the alphabet, and do nothing\n"
-	"  faults [--seed N] [--require-coverage]\n"
+	"  faults [--seed N] [--from N] [--require-coverage]\n"
 	"      each kind of fault, on the store and on the two files: does it happen, is it heard\n"
 	"      of, do they survive, say so, or fail\n"
 	"        --require-coverage   exit code 1 when one did not happen, or was not heard of\n"
@@ -156,7 +156,7 @@ int main(int argc, char **argv)
 	if (!strcmp(command, "check"))
 		return argc == 1 ? check(&o, argv[0]) : mistake("check wants", "one case");
 	if (!strcmp(command, "replay"))
-		return argc == 1 ? tool_replay(argv[0]) : mistake("replay wants", "one token");
+		return argc == 1 ? tool_replay(&o, argv[0]) : mistake("replay wants", "one token");
 	if (argc)
 		return mistake("what is", argv[0]);
 	if (!strcmp(command, "faults"))

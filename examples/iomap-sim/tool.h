@@ -31,7 +31,7 @@ struct tool_opts {
 };
 /* Exit codes: 0 fine; 1 a failure was found; 2 what was asked for cannot be. */
 int tool_check(const struct tool_opts *o);
-int tool_replay(const char *token);
+int tool_replay(const struct tool_opts *o, const char *token);
 int tool_digest(const struct tool_opts *o);
 int tool_bench(const struct tool_opts *o);
 int tool_exhaust(const struct tool_opts *o);
