@@ -6,6 +6,7 @@
  *	event	linearised: reads get their bytes, writes are seen by later reads
  *	event	completed: a write with FUA, or without a cache, is durable; a flush makes durable
  *		what had completed when it was accepted
+ *		commands to zones are in zone.c
  *	reap	the host hears of it
  *
  * Each of the four is an event of the run, before which power may go.  Then every bio ends with
@@ -18,6 +19,7 @@
 #include <string.h>
 
 #include "oracle.h"
+#include "zone.h"
 
 #define LATENCY_NS	1000
 #define LATENCIES	16u
@@ -95,7 +97,8 @@ static void limits(void *dev, struct iomap_bdev_limits *l)
 
 	*l = (struct iomap_bdev_limits){
 		.struct_size = sizeof(*l), .size = d->size,
-		.caps = IOMAP_CAP_DISCARD | IOMAP_CAP_WRITE_ZEROES,
+		.caps = p->zone_size ? IOMAP_CAP_ZONED | IOMAP_CAP_ZONE_APPEND
+				     : IOMAP_CAP_DISCARD | IOMAP_CAP_WRITE_ZEROES,
 		.logical_block = p->logical_block, .physical_block = p->physical_block,
 		.memory_align = p->memory_align, .max_segs = p->max_segs,
 		.queue_depth = p->queue_depth, .max_bytes = p->max_bytes,
@@ -103,11 +106,19 @@ static void limits(void *dev, struct iomap_bdev_limits *l)
 		.atomic_max = p->atomic_normal < p->atomic_power_fail ? p->atomic_normal
 								      : p->atomic_power_fail,
 		.atomic_boundary = p->atomic_boundary,
+		.zone_size = p->zone_size, .zone_capacity = p->zone_capacity,
+		.max_append = p->max_append, .max_open_zones = p->max_open_zones,
 	};
 	if (p->volatile_cache)
 		l->caps |= IOMAP_CAP_VOLATILE_CACHE;
 	if (p->volatile_cache && p->fua != IOMAP_SIM_FUA_NONE)
 		l->caps |= IOMAP_CAP_FUA;
+}
+
+static int report_zones(void *dev, uint64_t from, struct iomap_zone *zones, unsigned nr_zones)
+{
+	return ((struct iomapi_sim_dev *)dev)->sim->off
+		? -ENODEV : iomapi_sim_zone_report(dev, from, zones, nr_zones);
 }
 
 static int dev_attach(void *dev, void *queue)
@@ -172,6 +183,12 @@ static bool writes(const struct iomap_bio *bio)
 	       bio->op == IOMAP_BIO_WRITE_ZEROES;
 }
 
+static bool changes_zone(const struct iomapi_sim_cmd *cmd)
+{
+	return cmd->dev->image.zones && cmd->bio->op != IOMAP_BIO_READ &&
+	       cmd->bio->op != IOMAP_BIO_FLUSH;
+}
+
 static uint32_t units_of(const struct iomapi_sim_cmd *cmd)
 {
 	return (uint32_t)(cmd->bio->len / cmd->dev->profile.logical_block);
@@ -182,12 +199,15 @@ static uint32_t line_of(const struct iomapi_sim_cmd *cmd)
 	return cmd->queue->index % cmd->dev->profile.nr_queues;
 }
 
-/* Add to the buckets of a range of the device; false: something else may be there. */
+/* Add to the buckets of a range of the device; false: something else may be there.  Nobody knows
+ * where an append will be. */
 static bool mark(struct iomapi_sim_dev *dev, const struct iomap_bio *bio, int n)
 {
 	uint64_t bucket = bio->addr / BUCKET, last = (bio->addr + bio->len - 1) / BUCKET;
 	bool alone = true;
 
+	if (bio->op == IOMAP_BIO_ZONE_APPEND)
+		return true;
 	if (last - bucket >= IOMAPI_SIM_BUCKETS)
 		last = bucket + IOMAPI_SIM_BUCKETS - 1;		/* all of them */
 	for (; bio->len && bucket <= last; bucket++) {
@@ -201,6 +221,8 @@ static bool mark(struct iomapi_sim_dev *dev, const struct iomap_bio *bio, int n)
 
 static bool is_hazard(const struct iomap_bio *bio, const struct iomap_bio *other)
 {
+	if (other->op == IOMAP_BIO_ZONE_APPEND)
+		return false;		/* nobody knows yet where it goes */
 	return other->addr < bio->addr + bio->len && bio->addr < other->addr + other->len &&
 	       (writes(bio) || writes(other));
 }
@@ -250,9 +272,13 @@ static int accept_writes(struct iomapi_sim_cmd *cmd)
 	const struct iomapi_sim_hit *hit = &cmd->hit;
 	uint32_t all = units_of(cmd);
 
-	if (!writes(cmd->bio) || hit->status == -EROFS || hit->status == -ENODEV ||
+	if (!changes_zone(cmd) && !writes(cmd->bio))
+		return 0;
+	if (hit->status == -EROFS || hit->status == -ENODEV ||
 	    hit->kind == IOMAPI_SIM_PHANTOM_WRITE)
 		return 0;
+	if (changes_zone(cmd))
+		return iomapi_sim_zone_accept(cmd);
 	for (unsigned go = 0; go <= hit->in_two; go++) {
 		uint32_t first = go ? hit->units : 0;
 		uint32_t nr = go || !hit->in_two ? all - first : hit->units;
@@ -310,7 +336,8 @@ static enum iomap_queued queue_bio(void *queue, void *dev, struct iomap_bio *bio
 		bio->status = -EIO;
 		return IOMAP_QUEUE_DONE;
 	}
-	if (sim->on_submit && bio->op == IOMAP_BIO_WRITE)
+	if (sim->on_submit &&
+	    (bio->op == IOMAP_BIO_WRITE || bio->op == IOMAP_BIO_ZONE_APPEND))
 		iomapi_sim_judge_order(d, bio);
 	answer = iomapi_sim_offer(d, bio, &hit);
 	q->refuses = answer == IOMAP_QUEUE_BUSY && hit.kind == IOMAPI_SIM_PARTIAL_BATCH &&
@@ -382,7 +409,9 @@ static void take_effect(struct iomapi_sim_cmd *cmd, uint32_t first, uint32_t nr)
 	struct iomapi_sim_hit *hit = &cmd->hit;
 	struct iomapi_sim_write *write = cmd->writes[cmd->go];
 
-	if (write) {
+	if (changes_zone(cmd)) {
+		iomapi_sim_zone_linearise(cmd);
+	} else if (write) {
 		cmd->covers = dev->image.nr_completed;	/* by a flush behind it */
 		if (hit->status)
 			iomapi_sim_tear(dev, write, hit->units,
@@ -455,6 +484,8 @@ void iomapi_sim_cmd_complete(struct iomapi_sim_cmd *cmd)
 
 	if (dev->removed)
 		cmd->hit.status = -ENODEV;	/* what its write left is for power-on */
+	if (cmd->bio->op == IOMAP_BIO_ZONE_APPEND && !cmd->hit.status)
+		cmd->bio->addr = cmd->writes[0]->unit * dev->profile.logical_block;
 	for (unsigned go = 0; go < 2; go++) {
 		if (!cmd->writes[go] || dev->removed)
 			continue;
@@ -542,4 +573,5 @@ const struct iomap_backend_ops iomapi_sim_backend = {
 	.commit = commit,
 	.reap = reap,
 	.wakeup = wakeup,
+	.report_zones = report_zones,
 };

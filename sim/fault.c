@@ -62,8 +62,14 @@ enum iomapi_sim_kind iomapi_sim_kind_of(const char *name, size_t len)
 
 /* ---- which command ---- */
 
-static bool touches(const struct iomapi_sim_rule *r, const struct iomap_bio *bio)
+static bool touches(const struct iomapi_sim_rule *r, const struct iomapi_sim_dev *dev,
+		    const struct iomap_bio *bio)
 {
+	uint64_t zone = dev->profile.zone_size;
+
+	if (bio->op == IOMAP_BIO_ZONE_APPEND || bio->op == IOMAP_BIO_ZONE_RESET ||
+	    bio->op == IOMAP_BIO_ZONE_FINISH)	/* somewhere in it */
+		return bio->addr / zone >= r->first / zone && bio->addr / zone <= r->last / zone;
 	return bio->op == IOMAP_BIO_FLUSH ||
 	       (bio->addr <= r->last && r->first < bio->addr + bio->len);
 }
@@ -81,6 +87,13 @@ static bool can_be_short(const struct iomapi_sim_rule *r, const struct iomapi_si
 	return nr > 1 && nr > r->units;
 }
 
+/* A write to a zone has no parts that come later, and no other place. */
+static bool leaves_the_pointer(const struct iomapi_sim_rule *r)
+{
+	return r->kind == IOMAPI_SIM_SHORT_WRITE || r->kind == IOMAPI_SIM_ZERO_LENGTH ||
+	       r->kind == IOMAPI_SIM_MISDIRECTED_WRITE;
+}
+
 static bool means(const struct iomapi_sim_rule *r, const struct iomapi_sim_dev *dev,
 		  const struct iomap_bio *bio)
 {
@@ -91,7 +104,9 @@ static bool means(const struct iomapi_sim_rule *r, const struct iomapi_sim_dev *
 	if (r->kind == IOMAPI_SIM_FUA_IGNORED &&
 	    (!(bio->flags & IOMAP_BIO_FUA) || !dev->profile.volatile_cache))
 		return false;
-	return touches(r, bio) &&
+	if (dev->image.zones && bio->op == IOMAP_BIO_WRITE && leaves_the_pointer(r))
+		return false;
+	return touches(r, dev, bio) &&
 	       (!iomapi_sim_kinds[r->kind].units || can_be_short(r, dev, bio));
 }
 
@@ -173,11 +188,12 @@ static int spoil(struct iomapi_sim_rule *r, const struct iomapi_sim_dev *dev,
 	return 0;
 }
 
-/* Of a write that fails: see iomapi_sim_tear.  Of a command in two goes: in the first. */
+/* Of a write that fails: see iomapi_sim_tear; a reset or finish is one.  Of a command in two goes:
+ * in the first. */
 static uint32_t units_of(const struct iomapi_sim_rule *r, const struct iomapi_sim_dev *dev,
 			 const struct iomap_bio *bio)
 {
-	uint32_t nr = (uint32_t)(bio->len / dev->profile.logical_block);
+	uint32_t nr = bio->len ? (uint32_t)(bio->len / dev->profile.logical_block) : 1;
 
 	switch (r->kind) {
 	case IOMAPI_SIM_LANDED:

@@ -44,6 +44,8 @@ int iomapi_sim_fs_layout(const struct iomapi_sim_dev *dev, struct iomapi_sim_lay
 	uint32_t physical = dev->profile.physical_block;
 	uint64_t nr;
 
+	if (dev->profile.zone_size)
+		return -EOPNOTSUPP;
 	l->block = (IOMAPI_SIM_MAX_BLOCK + physical - 1) / physical * physical;
 	nr = dev->size / l->block;
 	l->nr_blocks = nr < MAX_BLOCKS ? (uint32_t)nr : MAX_BLOCKS;

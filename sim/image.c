@@ -22,7 +22,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "sim.h"
+#include "zone.h"
 
 #define KEY_ZEROS	UINT64_MAX
 #define KEY_ONES	(UINT64_MAX - 1)
@@ -50,7 +50,7 @@ int iomapi_sim_image_new(struct iomapi_sim_dev *dev)
 	iomap_list_init(&image->writes);
 	image->chunks = iomapi_sim_level_zalloc(dev->sim,
 						nr_chunks(dev) * sizeof(*image->chunks));
-	return image->chunks ? 0 : -ENOMEM;
+	return image->chunks ? iomapi_sim_zones_new(dev) : -ENOMEM;
 }
 
 /* ---- content ---- */
@@ -118,6 +118,7 @@ void iomapi_sim_free_writes(struct iomapi_sim_dev *dev)
 		free_write(dev, write_of(l));
 	while ((l = iomap_list_pop(&dev->image.writes)))
 		free_write(dev, write_of(l));
+	iomapi_sim_zones_free_writes(dev);
 }
 
 static void free_chunk(struct iomapi_sim_dev *dev, struct iomapi_sim_chunk *chunk)
@@ -137,6 +138,7 @@ void iomapi_sim_image_delete(struct iomapi_sim_dev *dev)
 	for (uint64_t i = 0; i < nr_chunks(dev); i++)
 		free_chunk(dev, dev->image.chunks[i]);
 	iomapi_sim_level_free(dev->sim, dev->image.chunks);
+	iomapi_sim_level_free(dev->sim, dev->image.zones);
 	while (dev->spare_units)
 		iomapi_sim_level_free(dev->sim, unit_new(dev));
 }
@@ -147,7 +149,7 @@ struct iomapi_sim_chunk *iomapi_sim_chunk(const struct iomapi_sim_image *image, 
 }
 
 /* Made when a write is accepted, so that nothing later needs memory. */
-static int make_chunks(struct iomapi_sim_dev *dev, uint64_t unit, uint32_t nr)
+int iomapi_sim_make_chunks(struct iomapi_sim_dev *dev, uint64_t unit, uint32_t nr)
 {
 	for (uint64_t i = unit / IOMAPI_SIM_CHUNK; i <= (unit + nr - 1) / IOMAPI_SIM_CHUNK; i++) {
 		struct iomapi_sim_chunk *chunk;
@@ -187,14 +189,22 @@ void iomapi_sim_move(struct iomapi_sim_dev *dev, uint64_t unit, struct iomapi_si
 
 /* ---- writes ---- */
 
-static bool never_tears(const struct iomapi_sim_dev *dev, const struct iomap_bio *bio,
-			uint32_t atomic)
+bool iomapi_sim_never_tears(const struct iomapi_sim_dev *dev, uint64_t addr, uint64_t len,
+			    uint32_t atomic)
 {
 	uint32_t boundary = dev->profile.atomic_boundary;
 
-	if (bio->op != IOMAP_BIO_WRITE || bio->len > atomic)
-		return false;
-	return !boundary || bio->addr / boundary == (bio->addr + bio->len - 1) / boundary;
+	return len <= atomic && (!boundary || addr / boundary == (addr + len - 1) / boundary);
+}
+
+/* Nobody knows where an append will be: it counts as if it crossed nothing. */
+static bool never_tears(const struct iomapi_sim_dev *dev, const struct iomap_bio *bio,
+			uint32_t atomic)
+{
+	if (bio->op == IOMAP_BIO_ZONE_APPEND)
+		return bio->len <= atomic;
+	return bio->op == IOMAP_BIO_WRITE &&
+	       iomapi_sim_never_tears(dev, bio->addr, bio->len, atomic);
 }
 
 bool iomapi_sim_is_one_group(const struct iomapi_sim_dev *dev, const struct iomap_bio *bio)
@@ -215,6 +225,17 @@ static uint64_t key_of(const struct iomapi_sim_dev *dev, const struct iomapi_sim
 	return iomapi_sim_noise_of(IOMAPI_SIM_DISCARDED, cmd->id).key;
 }
 
+struct iomapi_sim_content iomapi_sim_unwritten(const struct iomapi_sim_dev *dev)
+{
+	switch (dev->profile.discard) {
+	case IOMAP_SIM_DISCARD_ZEROS:
+		return (struct iomapi_sim_content){ NULL, KEY_ZEROS };
+	case IOMAP_SIM_DISCARD_ONES:
+		return (struct iomapi_sim_content){ NULL, KEY_ONES };
+	}
+	return iomapi_sim_noise_of(IOMAPI_SIM_DISCARDED, 0);
+}
+
 /* Copy what the command brings, from unit first on; false: no memory. */
 static bool fill(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write,
 		 struct iomapi_sim_cmd *cmd, uint32_t first)
@@ -225,7 +246,7 @@ static bool fill(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write,
 	for (uint32_t i = 0; i < write->nr_units; i++) {
 		struct iomapi_sim_content *c = &write->versions[i].content;
 
-		if (cmd->bio->op != IOMAP_BIO_WRITE) {
+		if (cmd->bio->op != IOMAP_BIO_WRITE && cmd->bio->op != IOMAP_BIO_ZONE_APPEND) {
 			c->key = key_of(dev, cmd);
 			continue;
 		}
@@ -263,7 +284,7 @@ struct iomapi_sim_write *iomapi_sim_accept(struct iomapi_sim_dev *dev, struct io
 	write->whole = iomapi_sim_is_one_group(dev, cmd->bio);
 	for (uint32_t i = 0; i < nr; i++)
 		write->versions[i].write = write;
-	if (make_chunks(dev, unit, nr) || !fill(dev, write, cmd, first)) {
+	if (iomapi_sim_make_chunks(dev, unit, nr) || !fill(dev, write, cmd, first)) {
 		free_write(dev, write);
 		return NULL;
 	}
@@ -397,6 +418,10 @@ static void persist_write(struct iomapi_sim_dev *dev, struct iomapi_sim_write *w
 
 void iomapi_sim_complete(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write, bool durable)
 {
+	if (write->zone) {
+		iomapi_sim_zone_complete(dev, write, durable);
+		return;
+	}
 	write->stage = IOMAPI_SIM_COMPLETED;
 	dev->sim->nr_changes++;
 	write->completed = ++dev->image.nr_completed;
@@ -408,6 +433,10 @@ void iomapi_sim_complete(struct iomapi_sim_dev *dev, struct iomapi_sim_write *wr
 
 void iomapi_sim_fail(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write)
 {
+	if (write->zone) {
+		iomapi_sim_zone_fail(dev, write);
+		return;
+	}
 	write->stage = IOMAPI_SIM_COMPLETED;
 	dev->sim->nr_changes++;
 	write->completed = IOMAPI_SIM_NEVER;
@@ -426,6 +455,7 @@ void iomapi_sim_persist(struct iomapi_sim_dev *dev, uint64_t completed)
 		if (write->stage == IOMAPI_SIM_COMPLETED && write->completed <= completed)
 			persist_write(dev, write);
 	}
+	iomapi_sim_zones_persist(dev, completed);
 }
 
 static const struct iomapi_sim_content never = { NULL, IOMAPI_SIM_NEVER_WRITTEN };
@@ -436,7 +466,7 @@ static const struct iomapi_sim_content *find(struct iomapi_sim_dev *dev, uint64_
 	unsigned i = unit % IOMAPI_SIM_CHUNK;
 	struct iomapi_sim_chunk *chunk;
 
-	if (make_chunks(dev, unit, 1)) {
+	if (iomapi_sim_make_chunks(dev, unit, 1)) {
 		iomapi_sim_no_memory(dev->sim);
 		return &never;
 	}
@@ -446,7 +476,7 @@ static const struct iomapi_sim_content *find(struct iomapi_sim_dev *dev, uint64_
 	return &chunk->durable[i];
 }
 
-int iomapi_sim_read_unit(struct iomapi_sim_dev *dev, uint64_t unit, uint8_t *mem, uint64_t *hash)
+static int read_written(struct iomapi_sim_dev *dev, uint64_t unit, uint8_t *mem, uint64_t *hash)
 {
 	struct iomapi_sim_chunk *chunk = iomapi_sim_chunk(&dev->image, unit);
 	unsigned i = unit % IOMAPI_SIM_CHUNK;
@@ -459,6 +489,16 @@ int iomapi_sim_read_unit(struct iomapi_sim_dev *dev, uint64_t unit, uint8_t *mem
 	if (chunk && chunk->known >> i & 1)
 		return iomapi_sim_show(dev, &chunk->durable[i], unit, mem, hash);
 	return iomapi_sim_show(dev, dev->image.below ? find(dev, unit) : &never, unit, mem, hash);
+}
+
+int iomapi_sim_read_unit(struct iomapi_sim_dev *dev, uint64_t unit, uint8_t *mem, uint64_t *hash)
+{
+	struct iomapi_sim_content c;
+
+	if (!dev->image.zones || iomapi_sim_zone_holds(dev, unit))
+		return read_written(dev, unit, mem, hash);
+	c = iomapi_sim_unwritten(dev);
+	return iomapi_sim_show(dev, &c, unit, mem, hash);
 }
 
 bool iomapi_sim_read_stale(struct iomapi_sim_dev *dev, uint64_t unit, uint8_t *mem, uint64_t *hash)
@@ -489,6 +529,7 @@ void iomapi_sim_forget(struct iomapi_sim_dev *dev, uint64_t completed)
 	for_each_write(w, dev)
 		if (w->stage == IOMAPI_SIM_COMPLETED && w->completed <= completed)
 			w->completed = IOMAPI_SIM_NEVER;
+	iomapi_sim_zones_forget(dev, completed);
 }
 
 /* ---- tears ---- */

@@ -12,7 +12,8 @@ typedef unsigned long long ull;
 
 static bool has_memory(const struct iomap_bio *bio)
 {
-	return bio->op == IOMAP_BIO_READ || bio->op == IOMAP_BIO_WRITE;
+	return bio->op == IOMAP_BIO_READ || bio->op == IOMAP_BIO_WRITE ||
+	       bio->op == IOMAP_BIO_ZONE_APPEND;
 }
 
 static const char *wrong_segs(const struct iomap_sim_profile *p, const struct iomap_bio *bio)
@@ -52,7 +53,7 @@ static const char *wrong(const struct iomapi_sim_dev *dev, const struct iomap_bi
 {
 	const struct iomap_sim_profile *p = &dev->profile;
 
-	if (bio->op > IOMAP_BIO_WRITE_ZEROES)
+	if (bio->op > (p->zone_size ? IOMAP_BIO_ZONE_CLOSE : IOMAP_BIO_WRITE_ZEROES))
 		return "is no operation of the device";
 	if (bio->op == IOMAP_BIO_FLUSH)
 		return bio->len ? "has a range and is a flush" : NULL;
@@ -60,6 +61,10 @@ static const char *wrong(const struct iomapi_sim_dev *dev, const struct iomap_bi
 		return "is not in blocks";
 	if (bio->addr > dev->size || bio->len > dev->size - bio->addr)
 		return "is not in the device";
+	if (bio->op >= IOMAP_BIO_ZONE_APPEND && bio->addr % p->zone_size)
+		return "does not name a zone";
+	if (bio->op == IOMAP_BIO_ZONE_APPEND && bio->len > p->max_append)
+		return "is longer than an append may be";
 	if (!has_memory(bio))
 		return bio->nr_segs ? "has memory, and its operation none" : NULL;
 	if (bio->len > p->max_bytes)

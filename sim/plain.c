@@ -8,11 +8,12 @@
 #include <errno.h>
 #include <string.h>
 
-#include "sim.h"
+#include "zone.h"
 
 struct plain {
 	struct iomap_bio bio;
 	struct iomap_bvec seg;
+	uint64_t *addr;			/* where an append is told its place; NULL */
 	bool waited;			/* the caller has it; else it goes with its end */
 	bool done;
 	uint8_t mem[];
@@ -30,6 +31,8 @@ static void hear(struct iomap_sim *sim)
 	if (iomapi_sim_backend.reap(&sim->plain, &bio, 1, 1, -1) != 1)
 		return;
 	plain_of(bio)->done = true;
+	if (plain_of(bio)->addr && !bio->status)
+		*plain_of(bio)->addr = bio->addr;
 	if (plain_of(bio)->waited)
 		return;
 	if (!sim->plain_error)
@@ -75,12 +78,13 @@ static void init(struct plain *p, struct iomapi_sim_dev *dev, enum iomap_bio_op 
 
 /* One command: bytes, or an error. */
 static int64_t call(struct iomap_sim *sim, struct iomapi_sim_dev *dev, enum iomap_bio_op op,
-		    uint64_t addr, size_t len, void *mem, unsigned flags)
+		    uint64_t addr, size_t len, void *mem, unsigned flags, uint64_t *place)
 {
 	struct plain p;
 	int rc;
 
 	init(&p, dev, op, addr, len, mem);
+	p.addr = place;
 	p.bio.flags = (uint16_t)flags;
 	p.bio.backend[1] = 1;		/* tell a short transfer */
 	p.waited = true;
@@ -138,7 +142,8 @@ static int64_t transfer(struct iomap_sim *sim, const char *name, enum iomap_bio_
 	while (!rc && done < len) {
 		size_t n = piece_of(dev, len - done);
 
-		rc = call(sim, dev, op, addr + done, n, mem ? mem + done : NULL, flags);
+		rc = call(sim, dev, op, addr + done, n, mem ? mem + done : NULL, flags,
+			  NULL);
 		if (rc < 0)
 			break;
 		done += (size_t)rc;
@@ -164,7 +169,10 @@ IOMAP_API int64_t iomap_sim_pwrite(struct iomap_sim *sim, const char *dev, const
 IOMAP_API int iomap_sim_discard(struct iomap_sim *sim, const char *dev, uint64_t len,
 				uint64_t addr)
 {
-	int64_t rc = transfer(sim, dev, IOMAP_BIO_DISCARD, addr, len, NULL, 0);
+	const struct iomapi_sim_dev *d = iomapi_sim_find(sim, dev);
+	int64_t rc = d && d->profile.zone_size
+			     ? -EOPNOTSUPP
+			     : transfer(sim, dev, IOMAP_BIO_DISCARD, addr, len, NULL, 0);
 
 	return rc < 0 ? (int)rc : 0;
 }
@@ -174,20 +182,22 @@ IOMAP_API int iomap_sim_flush(struct iomap_sim *sim, const char *name)
 	struct iomapi_sim_dev *dev;
 	int rc = check(sim, "flush", name, 0, 0, 0, &dev);
 
-	return rc ? rc : (int)call(sim, dev, IOMAP_BIO_FLUSH, 0, 0, NULL, 0);
+	return rc ? rc : (int)call(sim, dev, IOMAP_BIO_FLUSH, 0, 0, NULL, 0, NULL);
 }
 
 /* ---- several at once ---- */
 
-static int start_one(struct iomap_sim *sim, struct iomapi_sim_dev *dev, const uint8_t *mem,
-		     size_t len, uint64_t addr, unsigned flags)
+static int start_one(struct iomap_sim *sim, struct iomapi_sim_dev *dev, enum iomap_bio_op op,
+		     const uint8_t *mem, size_t len, uint64_t addr, unsigned flags,
+		     uint64_t *place)
 {
 	struct plain *p = iomapi_sim_level_alloc(sim, sizeof(*p) + len);
 	int rc;
 
 	if (!p)
 		return -ENOMEM;
-	init(p, dev, IOMAP_BIO_WRITE, addr, len, p->mem);
+	init(p, dev, op, addr, len, p->mem);
+	p->addr = place;
 	p->bio.flags = (uint16_t)flags;
 	memcpy(p->mem, mem, len);
 	sim->nr_plain++;
@@ -207,7 +217,8 @@ IOMAP_API int iomap_sim_start_write(struct iomap_sim *sim, const char *name, con
 
 	for (size_t done = 0, n; !rc && done < len; done += n) {
 		n = piece_of(dev, len - done);
-		rc = start_one(sim, dev, (const uint8_t *)mem + done, n, addr + done, flags);
+		rc = start_one(sim, dev, IOMAP_BIO_WRITE, (const uint8_t *)mem + done, n,
+			       addr + done, flags, NULL);
 	}
 	return rc;
 }
@@ -221,4 +232,88 @@ IOMAP_API int iomap_sim_wait_writes(struct iomap_sim *sim)
 	rc = sim->plain_error;
 	sim->plain_error = 0;
 	return rc;
+}
+
+/* ---- zones ---- */
+
+static int check_zone(struct iomap_sim *sim, const char *what, const char *name, uint64_t zone,
+		      size_t len, unsigned flags, struct iomapi_sim_dev **dev)
+{
+	int rc = check(sim, what, name, zone, len, flags, dev);
+	const struct iomap_sim_profile *p = rc ? NULL : &(*dev)->profile;
+
+	if (rc)
+		return rc;
+	if (!p->zone_size)
+		return iomapi_sim_refuse(sim, -EOPNOTSUPP, "%s of %s: it has no zones", what, name);
+	if (zone % p->zone_size || zone == (*dev)->size)
+		return iomapi_sim_refuse(sim, -EINVAL, "%s of %s at %llu: no zone begins there",
+					 what, name, (unsigned long long)zone);
+	if (len > p->max_append)
+		return iomapi_sim_refuse(sim, -EINVAL, "%s of %s, %llu bytes: it takes %llu", what,
+					 name, (unsigned long long)len,
+					 (unsigned long long)p->max_append);
+	return 0;
+}
+
+static int check_append(struct iomap_sim *sim, const char *what, const char *name, uint64_t zone,
+			size_t len, unsigned flags, struct iomapi_sim_dev **dev)
+{
+	int rc = check_zone(sim, what, name, zone, len, flags, dev);
+
+	if (!rc && !len)
+		rc = iomapi_sim_refuse(sim, -EINVAL, "%s of %s: no bytes", what, name);
+	return rc;
+}
+
+IOMAP_API int iomap_sim_zone_append(struct iomap_sim *sim, const char *name, const void *mem,
+				    size_t len, uint64_t zone, unsigned flags, uint64_t *addr)
+{
+	struct iomapi_sim_dev *dev;
+	int64_t rc = check_append(sim, "zone_append", name, zone, len, flags, &dev);
+
+	if (!rc)
+		rc = call(sim, dev, IOMAP_BIO_ZONE_APPEND, zone, len, (void *)(uintptr_t)mem, flags,
+			  addr);
+	return rc < 0 ? (int)rc : 0;
+}
+
+IOMAP_API int iomap_sim_start_append(struct iomap_sim *sim, const char *name, const void *mem,
+				     size_t len, uint64_t zone, unsigned flags, uint64_t *addr)
+{
+	struct iomapi_sim_dev *dev;
+	int rc = check_append(sim, "start_append", name, zone, len, flags, &dev);
+
+	return rc ? rc : start_one(sim, dev, IOMAP_BIO_ZONE_APPEND, mem, len, zone, flags, addr);
+}
+
+static int change_zone(struct iomap_sim *sim, const char *name, enum iomap_bio_op op,
+		       uint64_t zone)
+{
+	struct iomapi_sim_dev *dev;
+	int rc = check_zone(sim, op == IOMAP_BIO_ZONE_RESET ? "zone_reset" : "zone_finish", name,
+			    zone, 0, 0, &dev);
+
+	return rc ? rc : (int)call(sim, dev, op, zone, 0, NULL, 0, NULL);
+}
+
+IOMAP_API int iomap_sim_zone_reset(struct iomap_sim *sim, const char *dev, uint64_t zone)
+{
+	return change_zone(sim, dev, IOMAP_BIO_ZONE_RESET, zone);
+}
+
+IOMAP_API int iomap_sim_zone_finish(struct iomap_sim *sim, const char *dev, uint64_t zone)
+{
+	return change_zone(sim, dev, IOMAP_BIO_ZONE_FINISH, zone);
+}
+
+IOMAP_API int iomap_sim_report_zones(struct iomap_sim *sim, const char *name, uint64_t from,
+				     struct iomap_zone *zones, unsigned nr_zones)
+{
+	struct iomapi_sim_dev *dev;
+	int rc = check(sim, "report_zones", name, 0, 0, 0, &dev);
+
+	if (!rc && sim->off)
+		rc = -ENODEV;
+	return rc ? rc : iomapi_sim_zone_report(dev, from, zones, nr_zones);
 }

@@ -36,6 +36,11 @@ static const struct preset {
 	{ "multiqueue", { COMMON, BLOCK_4K, .volatile_cache = true, .power_safe_overwrite = true,
 			  .order = IOMAP_SIM_ORDER_PER_QUEUE, .fua = IOMAP_SIM_FUA_NATIVE,
 			  FOUR_QUEUES } },
+	/* zones of 64 blocks, of which 48 can be written */
+	{ "zoned", { COMMON, BLOCK_4K, ONE_QUEUE, .volatile_cache = true,
+		     .power_safe_overwrite = true, .fua = IOMAP_SIM_FUA_NATIVE,
+		     .discard = IOMAP_SIM_DISCARD_ZEROS, .zone_size = 64 * 4096,
+		     .zone_capacity = 48 * 4096, .max_append = 16 * 4096, .max_open_zones = 4 } },
 	/* everything that is allowed */
 	{ "cruel", { COMMON, .logical_block = 512, .physical_block = 4096, .atomic_normal = 512,
 		     .atomic_power_fail = 512, .volatile_cache = true, .shorn_sectors = true,

@@ -68,7 +68,8 @@ static void operations(struct page *p, const struct iomapi_sim_trace *t)
 static const char *op_name(unsigned op)
 {
 	static const char *const names[] = {
-		"read", "write", "flush", "discard", "zeroes",
+		"read", "write", "flush", "discard", "zeroes", "append", "reset", "finish", "open",
+		"close",
 	};
 
 	return op < sizeof(names) / sizeof(*names) ? names[op] : "?";

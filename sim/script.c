@@ -4,7 +4,8 @@
  *
  *	script	rule { ';' rule }		a rule may be empty
  *	rule	'at' { term }
- *	term	read | write | discard | zeroes | flush | key '=' value
+ *	term	read | write | discard | zeroes | flush | append | reset | finish |
+ *		key '=' value
  *
  * The first mistake ends it, with its line and column, and nothing is armed.
  */
@@ -35,7 +36,8 @@ static const char *const keys[NR_TERMS] = {
 static const struct { const char *name; enum iomap_bio_op op; } operations[] = {
 	{ "read", IOMAP_BIO_READ }, { "write", IOMAP_BIO_WRITE },
 	{ "discard", IOMAP_BIO_DISCARD }, { "zeroes", IOMAP_BIO_WRITE_ZEROES },
-	{ "flush", IOMAP_BIO_FLUSH },
+	{ "append", IOMAP_BIO_ZONE_APPEND }, { "reset", IOMAP_BIO_ZONE_RESET },
+	{ "finish", IOMAP_BIO_ZONE_FINISH }, { "flush", IOMAP_BIO_FLUSH },
 };
 
 static int mistake(struct parser *p, const struct place *where, const char *what)
@@ -195,8 +197,9 @@ static int term(struct parser *p, struct iomapi_sim_rule *r)
 		if (is_word(p, &start, keys[t]))
 			found = t;
 	if (found == NR_TERMS)
-		return mistake(p, &start, "expected read, write, discard, zeroes, flush, op=, nth=,"
-					  " addr=, dev=, kind=, units= or ns=");
+		return mistake(p, &start, "expected read, write, discard, zeroes, flush, append,"
+					  " reset, finish, op=, nth=, addr=, dev=, kind=, units="
+					  " or ns=");
 	if (p->terms[found].at)
 		return mistake(p, &start, "expected this once in a rule");
 	p->terms[found] = start;

@@ -79,7 +79,8 @@ static struct iomapi_sim_event take_first(struct iomap_sim *sim)
 static bool has_data(enum iomapi_sim_what what, const struct iomapi_sim_cmd *cmd)
 {
 	if (what == IOMAPI_SIM_PASS_ACCEPT)
-		return cmd->bio->op == IOMAP_BIO_WRITE;
+		return cmd->bio->op == IOMAP_BIO_WRITE ||
+		       cmd->bio->op == IOMAP_BIO_ZONE_APPEND;
 	return what == IOMAPI_SIM_PASS_REAP && cmd->bio->op == IOMAP_BIO_READ && !cmd->bio->status;
 }
 
@@ -219,6 +220,23 @@ static bool fits(uint32_t n, uint32_t least)
 	return n >= least && !(n & (n - 1));
 }
 
+/* Each is a log, so nothing else orders, shears or hurts what is in it. */
+static bool zones_ok(const struct iomap_sim_profile *p)
+{
+	uint64_t size = p->zone_size;
+
+	if (!size)
+		return !p->zone_capacity && !p->max_append && !p->max_open_zones;
+	if (size & (size - 1) || size < p->physical_block || size > 1u << 30)
+		return false;
+	if (!p->zone_capacity || p->zone_capacity > size || p->zone_capacity % p->physical_block)
+		return false;
+	if (!p->max_append || p->max_append > p->zone_capacity || p->max_append > p->max_bytes ||
+	    p->max_append % p->logical_block)
+		return false;
+	return p->order == IOMAP_SIM_ORDER_ANY && p->power_safe_overwrite && !p->shorn_sectors;
+}
+
 static bool profile_ok(const struct iomap_sim_profile *p)
 {
 	uint32_t block = p->logical_block;
@@ -235,6 +253,8 @@ static bool profile_ok(const struct iomap_sim_profile *p)
 		return false;
 	if (p->order > IOMAP_SIM_ORDER_FIFO || p->fua > IOMAP_SIM_FUA_NATIVE ||
 	    p->discard > IOMAP_SIM_DISCARD_ONES)
+		return false;
+	if (!zones_ok(p))
 		return false;
 	return p->max_bytes >= block && !(p->max_bytes % block) && p->max_bytes <= 1u << 30 &&
 	       p->max_segs && p->queue_depth && p->nr_queues &&
@@ -254,6 +274,8 @@ static int dev_init(struct iomap_sim *sim, unsigned i, const struct iomap_sim_de
 		if (!strcmp(sim->devs[other].name, opts->name))
 			return -EEXIST;
 	if (!opts->size || opts->size % profile->physical_block || opts->size > MAX_SIZE)
+		return -EINVAL;
+	if (profile->zone_size && opts->size % profile->zone_size)
 		return -EINVAL;
 	dev->sim = sim;
 	dev->index = i;

@@ -20,7 +20,7 @@
  *	dump.c		a device's content in a file
  *	misuse.c	calls that cannot be, runs that do not end
  *
- * Cases, and what is done with them, are in explore.h.
+ * Cases, and what is done with them, are in explore.h; zones in zone.h.
  *
  * Threads: a simulation belongs to one thread; only wakeup may come from another.
  */
@@ -139,6 +139,9 @@ struct iomapi_sim_write {
 	uint8_t damage;			/* enum iomapi_sim_fate, of its neighbours */
 	uint8_t *fates;			/* the same, per unit; a group has that of its first */
 	uint8_t *hidden;		/* of one that fails, per unit: reads look below it */
+	struct iomapi_sim_zone *zone;	/* NULL: of no zone */
+	uint32_t seen;			/* in a zone: how many of its units reads see */
+	uint8_t op;			/* in a zone */
 	struct iomapi_sim_version versions[];
 };
 /* After a power cut, until they are undone again. */
@@ -160,6 +163,7 @@ struct iomapi_sim_image {
 	uint32_t nr_doubt;
 	bool cut;			/* else what reads saw is there */
 	uint8_t lines;			/* prefixes are chosen */
+	struct iomapi_sim_zone *zones;	/* NULL: there are none */
 };
 int iomapi_sim_image_new(struct iomapi_sim_dev *dev);
 void iomapi_sim_image_delete(struct iomapi_sim_dev *dev);
@@ -197,6 +201,11 @@ void iomapi_sim_free_writes(struct iomapi_sim_dev *dev);
 int iomapi_sim_show(const struct iomapi_sim_dev *dev, const struct iomapi_sim_content *c,
 		    uint64_t unit, uint8_t *mem, uint64_t *hash);
 struct iomapi_sim_content iomapi_sim_noise_of(uint64_t stream, uint64_t write_id);
+/* In a zone, from the pointer on. */
+struct iomapi_sim_content iomapi_sim_unwritten(const struct iomapi_sim_dev *dev);
+int iomapi_sim_make_chunks(struct iomapi_sim_dev *dev, uint64_t unit, uint32_t nr); /* -ENOMEM */
+bool iomapi_sim_never_tears(const struct iomapi_sim_dev *dev, uint64_t addr, uint64_t len,
+			    uint32_t atomic);
 
 /* ---- survive.c ---- */
 
@@ -232,7 +241,8 @@ enum iomapi_sim_kind {
 enum {				/* sets of operations */
 	IOMAPI_SIM_READS	= 1 << IOMAP_BIO_READ,
 	IOMAPI_SIM_WRITES	= 1 << IOMAP_BIO_WRITE | 1 << IOMAP_BIO_DISCARD |
-				  1 << IOMAP_BIO_WRITE_ZEROES,
+				  1 << IOMAP_BIO_WRITE_ZEROES | 1 << IOMAP_BIO_ZONE_APPEND |
+				  1 << IOMAP_BIO_ZONE_RESET | 1 << IOMAP_BIO_ZONE_FINISH,
 	IOMAPI_SIM_FLUSHES	= 1 << IOMAP_BIO_FLUSH,
 };
 struct iomapi_sim_rule {

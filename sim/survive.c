@@ -18,7 +18,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "sim.h"
+#include "zone.h"
 
 static bool is_in_flight(const struct iomapi_sim_write *write)
 {
@@ -468,6 +468,29 @@ static int judge_below(const struct each *e, const struct iomapi_sim_image *imag
 	return below->below ? judge_below(e, below) : judge(e, &c);
 }
 
+/* Each end that the zone of the unit may have come to. */
+static int judge_zone(const struct each *e)
+{
+	uint32_t nr = iomapi_sim_zone_ends(e->dev, e->unit);
+	struct iomapi_sim_content unwritten = iomapi_sim_unwritten(e->dev);
+	const struct iomapi_sim_content *last = NULL;
+	uint64_t hash;
+	int rc = 0;
+
+	if (!nr) {
+		rc = iomapi_sim_read_unit(e->dev, e->unit, e->mem, &hash);
+		return e->fn(e->arg, rc ? NULL : e->mem, e->dev->profile.logical_block);
+	}
+	for (uint32_t end = 0; !rc && end < nr; end++) {
+		const struct iomapi_sim_content *c = iomapi_sim_zone_content(e->dev, e->unit, end);
+
+		if (!end || c != last)
+			rc = judge(e, c ? c : &unwritten);
+		last = c;
+	}
+	return rc;
+}
+
 IOMAP_API int iomap_sim_each_candidate(struct iomap_sim *sim, const char *name, uint64_t addr,
 				       int (*fn)(void *arg, const void *mem, size_t len),
 				       void *arg)
@@ -483,6 +506,8 @@ IOMAP_API int iomap_sim_each_candidate(struct iomap_sim *sim, const char *name, 
 	if (addr % dev->profile.logical_block || addr >= dev->size)
 		return -EINVAL;
 	e.unit = addr / dev->profile.logical_block;
+	if (dev->image.zones)
+		return judge_zone(&e);
 	chunk = iomapi_sim_chunk(&dev->image, e.unit);
 	if (dev->image.below && !(chunk && (chunk->top[e.unit % IOMAPI_SIM_CHUNK] ||
 					    chunk->known >> e.unit % IOMAPI_SIM_CHUNK & 1)))
@@ -547,6 +572,8 @@ int iomapi_sim_settle(struct iomapi_sim_dev *dev)
 	struct iomapi_sim_image above = { .below = &dev->image, .cut = true };
 	int rc = iomapi_sim_freeze(dev, &above.doubt, &above.nr_doubt);
 
+	if (!rc)
+		rc = iomapi_sim_zones_settle(dev);
 	if (!rc)
 		iomapi_sim_overtake(dev, &above);
 	for (uint32_t k = 0; !rc && k < above.nr_doubt; k++)

@@ -14,7 +14,7 @@
 #ifndef IOMAP_SIM_H
 #define IOMAP_SIM_H
 
-#include "bio.h"
+#include "bdev.h"
 #include "env.h"
 
 IOMAP_BEGIN_DECLS
@@ -47,8 +47,14 @@ struct iomap_sim_profile {
 	bool shorn_sectors;	/* what was being written may hold anything, or be unreadable */
 	uint64_t max_bytes;
 	uint32_t max_segs, memory_align, queue_depth, nr_queues;	/* queues: 1..16 */
+	/* zone_size 0: no zones.  Else the device is nothing but zones, its size a multiple of
+	 * theirs; order any, power-safe overwrite, no shorn sectors.  zone_size: a power of two,
+	 * at most 1 GiB; capacity: whole physical blocks of it; max_append: logical blocks, not
+	 * above capacity and max_bytes; max_open_zones 0: no limit. */
+	uint64_t zone_size, zone_capacity, max_append;
+	uint32_t max_open_zones, spare32;
 };
-/* plp consumer atomic16k sata512e multiqueue cruel fifo; NULL for another name. */
+/* plp consumer atomic16k sata512e multiqueue zoned cruel fifo; NULL for another name. */
 IOMAP_API const struct iomap_sim_profile *iomap_sim_preset(const char *name);
 
 struct iomap_sim_dev {
@@ -57,6 +63,25 @@ struct iomap_sim_dev {
 	const struct iomap_sim_profile *profile;	/* overrides preset */
 	uint64_t size;			/* a multiple of the physical block */
 };
+
+/*
+ * A zone is a log.  A write starts at its pointer when it takes effect: writes that are in flight
+ * together may overtake each other, and then fail; appends go wherever the pointer is then, and the
+ * bio says where at its end.  A write that is not at the pointer, or would not fit in the capacity,
+ * is -EIO and has no effect; there is no discard.  From the pointer on, and where a zone was
+ * finished early, reads find what the profile says of discarded blocks (ANY: noise).
+ * A write opens its zone.  Above max_open_zones the zone that was opened first is closed for it;
+ * -EOVERFLOW where IOMAP_BIO_ZONE_OPEN opened them all.  Opening a full zone is -EIO, and closing a
+ * full or empty one.
+ *
+ * After a power cut a zone holds what was done to it until some moment, writes and resets and
+ * finishes in the order in which they took effect, the last write perhaps its first blocks only; so
+ * it has no holes, and is reset or finished wholly or not at all, and what was written behind a
+ * reset is there only if the reset is.  What is in flight then takes effect in any order, or not.
+ * What a flush, or FUA, makes durable carries all that came before it in that zone.  No zone is
+ * open.  A write that failed may be there in part: its first blocks, as many as reads find; after a
+ * power cut with nothing behind it, any number.  So may a reset that failed have happened.
+ */
 
 /* ---- a simulation ---- */
 
@@ -101,7 +126,8 @@ IOMAP_API int iomap_sim_power_on(struct iomap_sim *sim);
  * Rules for commands to come, separated by ';', added to those that are armed:
  *	at op=17 kind=eio_write; at write addr=4096..8191 nth=2 kind=torn units=3
  *
- *	read write discard zeroes flush		only that; else whatever the kind can happen to
+ *	read write discard zeroes flush append reset finish
+ *			only that; else whatever the kind can happen to
  *	op=N		the Nth command that a device is given from now on, of any kind or device
  *	nth=N		the Nth command that the rule means; without both, the first
  *	addr=A..B	only what touches these bytes, B included; addr=A is one byte
@@ -124,7 +150,7 @@ IOMAP_API int iomap_sim_power_on(struct iomap_sim *sim);
  *				flush covers that until it is written again
  *	short_read short_write	its first units, some or as many as units= says, take effect when
  *				they would, the others when it completes: commands may come in
- *				between; no writes that cannot tear
+ *				between; no writes that cannot tear, or to zones; no appends
  *	zero_length		takes effect only when it completes
  *	busy			the queue takes it only when it is offered again
  *	partial_batch		so, and with it all that is offered in the same batch
@@ -153,6 +179,9 @@ IOMAP_API int iomap_sim_power_on(struct iomap_sim *sim);
  * What a write that failed left is open again after a power cut: each block (or atomic unit) old or
  * new, or unreadable where sectors may be shorn, whatever was read before.  A write counts as one
  * when it succeeds, discards and zeroes too.
+ *
+ * In zones what can happen to a write can happen to appends, resets and finishes as well; addr= is
+ * then a byte of the zone.
  *
  * NULL disarms: no rules, no unreadable units, no read-only devices; removed ones stay away.
  * -EINVAL: a mistake, then nothing was armed; -ENOMEM.
@@ -352,6 +381,21 @@ IOMAP_API int iomap_sim_start_write(struct iomap_sim *sim, const char *dev, cons
 				    size_t len, uint64_t addr, unsigned flags);
 IOMAP_API int iomap_sim_wait_writes(struct iomap_sim *sim);
 
+/*
+ * Zones are named by the address of their start; an append is at most max_append.  addr: where it
+ * went; of one that was started, once iomap_sim_wait_writes has waited for it, and unchanged where
+ * it failed.  report: how many, from the zone that from lies in.  -EOPNOTSUPP: the device has none;
+ * else as above, with the errors of zones.
+ */
+IOMAP_API int iomap_sim_zone_append(struct iomap_sim *sim, const char *dev, const void *mem,
+				    size_t len, uint64_t zone, unsigned flags, uint64_t *addr);
+IOMAP_API int iomap_sim_start_append(struct iomap_sim *sim, const char *dev, const void *mem,
+				     size_t len, uint64_t zone, unsigned flags, uint64_t *addr);
+IOMAP_API int iomap_sim_zone_reset(struct iomap_sim *sim, const char *dev, uint64_t zone);
+IOMAP_API int iomap_sim_zone_finish(struct iomap_sim *sim, const char *dev, uint64_t zone);
+IOMAP_API int iomap_sim_report_zones(struct iomap_sim *sim, const char *dev, uint64_t from,
+				     struct iomap_zone *zones, unsigned nr_zones);
+
 /* ---- files on a device, with the weakest crash semantics that POSIX allows ---- */
 
 /*
@@ -375,7 +419,7 @@ IOMAP_API int iomap_sim_wait_writes(struct iomap_sim *sim);
  * formatted; -EIO: it holds what the layer has not written; -ENOMEM; -ENODEV after a power cut, for
  * what would be found in memory too; or the device's.
  */
-/* -ENOSPC: the device is too small; -EBUSY: a file of it is open. */
+/* -ENOSPC: the device is too small; -EOPNOTSUPP: it has zones; -EBUSY: a file of it is open. */
 IOMAP_API int iomap_sim_file_format(struct iomap_sim *sim, const char *dev);
 IOMAP_API int iomap_sim_file_open(struct iomap_sim *sim, const char *dev, const char *name,
 				  bool create);
