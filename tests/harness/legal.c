@@ -49,7 +49,7 @@ void legal_start(struct legal *l, const struct legal_device *dev)
 	l->dev = *dev;
 }
 
-static struct legal_cmd *find(struct legal *l, uint64_t id)
+struct legal_cmd *legal_find(struct legal *l, uint64_t id)
 {
 	for (uint32_t i = l->nr; i--;)
 		if (l->cmds[i].id == id && !l->cmds[i].completed)
@@ -64,7 +64,7 @@ static uint32_t line_of(const struct legal *l, const struct legal_cmd *cmd)
 
 static bool changes(const struct legal_cmd *cmd)
 {
-	return cmd->op == LEGAL_WRITE || cmd->op == LEGAL_DISCARD || cmd->op == LEGAL_ZEROES;
+	return cmd->op != LEGAL_READ && cmd->op != LEGAL_FLUSH;
 }
 
 bool legal_accept(struct legal *l, const struct legal_cmd *cmd)
@@ -82,7 +82,7 @@ bool legal_accept(struct legal *l, const struct legal_cmd *cmd)
 
 bool legal_linearise(struct legal *l, uint64_t id)
 {
-	struct legal_cmd *c = find(l, id);
+	struct legal_cmd *c = legal_find(l, id);
 
 	if (!c || c->linearised)
 		return false;
@@ -99,9 +99,11 @@ bool legal_linearise(struct legal *l, uint64_t id)
 
 bool legal_complete(struct legal *l, uint64_t id, int status, bool drops)
 {
-	struct legal_cmd *c = find(l, id);
+	struct legal_cmd *c = legal_find(l, id);
 
 	if (!c || (!status && changes(c) && !c->linearised))
+		return false;
+	if (l->dev.zone && changes(c) && c->linearised && !status != !(c->refused || c->fails))
 		return false;
 	c->completed = ++l->now;
 	c->status = status;
@@ -111,7 +113,7 @@ bool legal_complete(struct legal *l, uint64_t id, int status, bool drops)
 
 /* ---- what is known of a write ---- */
 
-#define NEVER	UINT32_MAX
+#define NEVER	LEGAL_NEVER
 
 /* When a flush that failed threw it away. */
 static uint32_t dropped_at(const struct legal *l, const struct legal_cmd *write)
@@ -138,8 +140,7 @@ static uint32_t flush_of(const struct legal *l, const struct legal_cmd *cmd)
 	return cmd->fua && l->dev.fua_flushes ? cmd->linearised : 0;
 }
 
-/* From when on it is known to be durable, by what was promised of itself. */
-static uint32_t durable_at(const struct legal *l, const struct legal_cmd *write)
+uint32_t legal_durable_at(const struct legal *l, const struct legal_cmd *write)
 {
 	uint32_t first = NEVER, dropped = dropped_at(l, write);
 
@@ -240,7 +241,7 @@ static bool is_carried(const struct legal *l, const struct legal_cmd **cmds, uin
 {
 	for (uint32_t k = i + 1; l->dev.order != LEGAL_ANY && k < nr; k++)
 		if (line_of(l, cmds[k]) == line_of(l, cmds[i]) &&
-		    durable_at(l, cmds[k]) < free_at(l, cmds[i]))
+		    legal_durable_at(l, cmds[k]) < free_at(l, cmds[i]))
 			return true;
 	return false;
 }
@@ -274,7 +275,7 @@ static void search_start(struct search *s, const struct legal *l, const uint8_t 
 	for (uint32_t i = 0; i < nr; i++) {
 		if (line_of(l, cmds[i]) >= s->nr_lines)
 			s->nr_lines = line_of(l, cmds[i]) + 1;
-		add_groups(s, cmds[i], durable_at(l, cmds[i]) != NEVER ||
+		add_groups(s, cmds[i], legal_durable_at(l, cmds[i]) != NEVER ||
 				       is_carried(l, cmds, nr, i));
 	}
 }
@@ -398,22 +399,32 @@ bool legal_image(const struct legal *l, const uint8_t *image)
 {
 	struct search s;
 
+	if (l->dev.zone)
+		return legal_zones_image(l, image);
 	search_start(&s, l, image);
 	return judge(&s, image);
 }
 
 /* ---- all of them ---- */
 
+static bool may_reach(const struct legal *l, const struct legal_cmd *c, uint32_t unit)
+{
+	if (l->dev.zone)
+		return c->token && unit / l->dev.zone == c->first / l->dev.zone &&
+		       unit % l->dev.zone < l->dev.capacity;
+	return unit >= c->first && unit < c->first + c->nr;
+}
+
 /* Whatever could be said to be in a unit; the judge decides. */
 static uint32_t candidates(const struct legal *l, uint32_t unit, uint8_t *tokens)
 {
 	uint32_t nr = 0;
 
-	tokens[nr++] = LEGAL_INITIAL;
+	tokens[nr++] = l->dev.zone ? LEGAL_BLANK : LEGAL_INITIAL;
 	for (uint32_t i = 0; i < l->nr; i++) {
 		const struct legal_cmd *c = &l->cmds[i];
 
-		if (!changes(c) || unit < c->first || unit >= c->first + c->nr)
+		if (!changes(c) || !may_reach(l, c, unit))
 			continue;
 		if (!memchr(tokens, c->token, nr))
 			tokens[nr++] = c->token;
@@ -425,25 +436,39 @@ static uint32_t candidates(const struct legal *l, uint32_t unit, uint8_t *tokens
 	return nr;
 }
 
+/* Units, and behind them the pointers of zones. */
+static uint32_t all_candidates(const struct legal *l, uint8_t tokens[][LEGAL_CMDS + 3],
+			       uint32_t *nr)
+{
+	uint32_t all = l->dev.nr_units;
+
+	for (uint32_t u = 0; u < all; u++)
+		nr[u] = candidates(l, u, tokens[u]);
+	for (uint32_t z = 0; z < legal_nr_zones(l); z++, all++)
+		for (nr[all] = 0; nr[all] <= l->dev.capacity; nr[all]++)
+			tokens[all][nr[all]] = (uint8_t)nr[all];
+	return all;
+}
+
 size_t legal_each(const struct legal *l, void (*fn)(void *arg, const uint8_t *image), void *arg)
 {
-	uint8_t tokens[LEGAL_UNITS][LEGAL_CMDS + 3], image[LEGAL_UNITS] = { 0 };
-	uint32_t nr[LEGAL_UNITS], at[LEGAL_UNITS] = { 0 }, u = 0;
+	uint8_t tokens[LEGAL_IMAGE][LEGAL_CMDS + 3], image[LEGAL_IMAGE] = { 0 };
+	uint32_t nr[LEGAL_IMAGE], at[LEGAL_IMAGE] = { 0 }, u = 0;
+	uint32_t all = all_candidates(l, tokens, nr);
 	struct search s;
 	size_t found = 0;
 
-	for (uint32_t i = 0; i < l->dev.nr_units; i++)
-		nr[i] = candidates(l, i, tokens[i]);
-	search_start(&s, l, image);
-	while (u < l->dev.nr_units) {
-		for (uint32_t i = 0; i < l->dev.nr_units; i++)
+	if (!l->dev.zone)
+		search_start(&s, l, image);
+	while (u < all) {
+		for (uint32_t i = 0; i < all; i++)
 			image[i] = tokens[i][at[i]];
-		if (judge(&s, image)) {
+		if (l->dev.zone ? legal_zones_image(l, image) : judge(&s, image)) {
 			found++;
 			if (fn)
 				fn(arg, image);
 		}
-		for (u = 0; u < l->dev.nr_units && ++at[u] == nr[u]; u++)
+		for (u = 0; u < all && ++at[u] == nr[u]; u++)
 			at[u] = 0;
 	}
 	return found;

@@ -14,6 +14,7 @@
 #include "harness/legal.h"
 
 #include "sim/explore.h"
+#include "sim/zone.h"
 
 /* Who runs the cases elsewhere may count: after each trace, and before a world goes. */
 #ifndef world_ran
@@ -25,7 +26,7 @@
 #define LEGAL_ONES	252u
 #define LEGAL_SLOTS	8u		/* commands in flight */
 #define LEGAL_BLOCKS	4u		/* of a write at most */
-#define LEGAL_CODES	65536u		/* of images of at most four units */
+#define LEGAL_CODES	(1u << 24)	/* of images of at most four units and two zones */
 
 struct slot {
 	struct iomap_bio bio;
@@ -40,6 +41,8 @@ struct heard {				/* an event that is about to be */
 	bool go;			/* which of two parts */
 	int status;
 	bool drops;
+	bool in_zone, removed;		/* it is no read or flush; its device is away */
+	uint32_t zone;
 };
 struct world {
 	struct iomap_sim_profile profile;
@@ -69,6 +72,8 @@ static inline uint64_t word_of(uint8_t token, uint64_t unit)
 {
 	if (token == LEGAL_ZEROS || token == LEGAL_ONES)
 		return token == LEGAL_ZEROS ? 0 : UINT64_MAX;
+	if (token == LEGAL_BLANK)
+		return 0;
 	return 0x1e6a1000000000 + unit * 256 + token;
 }
 
@@ -77,7 +82,7 @@ static inline void fill(const struct world *w, uint64_t *mem, uint8_t token, uin
 {
 	size_t words = w->profile.logical_block / 8;
 
-	for (; nr--; unit++)
+	for (; nr--; unit += !w->dev.zone)
 		for (size_t i = 0; i < words; i++)
 			*mem++ = word_of(token, unit);
 }
@@ -87,7 +92,9 @@ static inline uint8_t token_of(const struct world *w, const uint64_t *mem, uint6
 	uint8_t token = (uint8_t)mem[0];
 
 	if (!mem[0] || mem[0] == UINT64_MAX)
-		token = mem[0] ? LEGAL_ONES : LEGAL_ZEROS;
+		token = mem[0] ? LEGAL_ONES : w->dev.zone ? LEGAL_BLANK : LEGAL_ZEROS;
+	if (w->dev.zone)
+		unit = 0;		/* nobody knows where an append will be */
 	for (size_t i = 0; i < w->profile.logical_block / 8; i++)
 		if (mem[i] != word_of(token, unit))
 			return LEGAL_GARBAGE;
@@ -103,6 +110,14 @@ static inline void read_image(struct world *w, struct iomap_sim *sim, uint8_t *i
 
 		image[u] = rc ? LEGAL_UNREADABLE : token_of(w, mem, u);
 	}
+	for (uint32_t z = 0; z < legal_nr_zones(&w->legal); z++)
+		image[w->dev.nr_units + z] =
+			(uint8_t)iomapi_sim_zone_know(&sim->devs[0], z)->now.at;
+}
+
+static inline uint32_t image_len(const struct world *w)
+{
+	return w->dev.nr_units + legal_nr_zones(&w->legal);
 }
 
 /* ---- what the checker is told ---- */
@@ -116,7 +131,7 @@ static inline void tell(struct world *w, const char *what, const uint8_t *image)
 		return;
 	n = snprintf(w->wrong, sizeof(w->wrong), "seed %llu event %llu: %s;",
 		     (unsigned long long)w->run->plan->seed, (unsigned long long)w->event, what);
-	for (uint32_t i = 0; image && i < w->dev.nr_units; i++)
+	for (uint32_t i = 0; image && i < image_len(w); i++)
 		n += snprintf(w->wrong + n, sizeof(w->wrong) - (size_t)n, " %u", image[i]);
 	for (uint32_t i = 0; i < l->nr && n < (int)sizeof(w->wrong) - 80; i++) {
 		const struct legal_cmd *c = &l->cmds[i];
@@ -136,6 +151,8 @@ static inline struct legal_cmd cmd_of(const struct world *w, const struct iomapi
 		[IOMAP_BIO_READ] = LEGAL_READ, [IOMAP_BIO_WRITE] = LEGAL_WRITE,
 		[IOMAP_BIO_FLUSH] = LEGAL_FLUSH, [IOMAP_BIO_DISCARD] = LEGAL_DISCARD,
 		[IOMAP_BIO_WRITE_ZEROES] = LEGAL_ZEROES,
+		[IOMAP_BIO_ZONE_APPEND] = LEGAL_APPEND, [IOMAP_BIO_ZONE_RESET] = LEGAL_RESET,
+		[IOMAP_BIO_ZONE_FINISH] = LEGAL_FINISH,
 	};
 	const struct iomap_bio *bio = cmd->bio;
 	uint32_t block = w->profile.logical_block, all = (uint32_t)(bio->len / block);
@@ -148,7 +165,9 @@ static inline struct legal_cmd cmd_of(const struct world *w, const struct iomapi
 		.nr = go || !cmd->hit.in_two ? all - first : cmd->hit.units,
 	};
 
-	if (c.op == LEGAL_WRITE)
+	if (c.op == LEGAL_RESET || c.op == LEGAL_FINISH)
+		return c;
+	if (c.op == LEGAL_WRITE || c.op == LEGAL_APPEND)
 		c.token = (uint8_t)*(const uint64_t *)bio->segs->mem;
 	else
 		c.token = w->profile.discard == IOMAP_SIM_DISCARD_ONES && c.op == LEGAL_DISCARD ?
@@ -161,9 +180,19 @@ static inline void accepted(struct world *w, const struct iomapi_sim_cmd *cmd)
 	for (unsigned go = 0; go <= cmd->hit.in_two; go++) {
 		struct legal_cmd c = cmd_of(w, cmd, go);
 
-		if ((c.nr || c.op == LEGAL_FLUSH) && !legal_accept(&w->legal, &c))
+		if ((c.nr || c.op == LEGAL_FLUSH || w->dev.zone) && !legal_accept(&w->legal, &c))
 			tell(w, "too many commands", NULL);
 	}
+}
+
+/* As commands see it: below what was found after a crash. */
+static inline uint32_t pointer_of(const struct world *w, uint32_t zone)
+{
+	const struct iomapi_sim_image *image = &w->run->sim->devs[0].image;
+
+	if (w->run->depth > 1)
+		image = image->below;
+	return image->zones[zone].now.at;
 }
 
 /* The event has happened. */
@@ -173,7 +202,9 @@ static inline void happened(struct world *w)
 	struct legal *l = &w->legal;
 	bool ok = true;
 
-	if (h->what == IOMAPI_SIM_PASS_LINEARISE)
+	if (h->what == IOMAPI_SIM_PASS_LINEARISE && h->in_zone)
+		ok = h->removed || legal_zone(l, 2 * h->id, pointer_of(w, h->zone));
+	else if (h->what == IOMAPI_SIM_PASS_LINEARISE)
 		ok = legal_linearise(l, 2 * h->id + h->go) || h->second;
 	/* What is in flight when a device goes stays so. */
 	if (h->what == IOMAPI_SIM_PASS_COMPLETE && h->status != -ENODEV) {
@@ -192,7 +223,7 @@ static inline uint32_t code_of(const struct world *w, const uint8_t *image)
 {
 	uint32_t code = 0;
 
-	for (uint32_t u = 0; u < w->dev.nr_units; u++)
+	for (uint32_t u = 0; u < image_len(w); u++)
 		code = code << 4 | (image[u] & 15);	/* garbage is 14 */
 	return code;
 }
@@ -240,7 +271,7 @@ static inline void next_crash(struct world *w, uint64_t event)
 static inline int look_at_image(struct iomap_sim *sim, void *arg)
 {
 	struct world *w = arg;
-	uint8_t image[LEGAL_UNITS];
+	uint8_t image[LEGAL_IMAGE];
 	uint32_t code;
 
 	if (!sim->run->event[1])
@@ -272,6 +303,10 @@ static inline void on_event(void *arg, enum iomapi_sim_what what, const struct i
 		.what = what, .id = cmd->id, .second = cmd->hit.in_two, .go = cmd->go,
 		.status = cmd->hit.status,
 		.drops = cmd->hit.kind == IOMAPI_SIM_FLUSH_ERROR_DROPS,
+		.in_zone = w->dev.zone && cmd->bio->op != IOMAP_BIO_READ &&
+			   cmd->bio->op != IOMAP_BIO_FLUSH,
+		.removed = cmd->dev->removed,
+		.zone = w->dev.zone ? (uint32_t)(cmd->bio->addr / w->profile.zone_size) : 0,
 	};
 	if (what == IOMAPI_SIM_PASS_ACCEPT)	/* it has been */
 		accepted(w, cmd);
@@ -319,11 +354,12 @@ static inline void send(struct world *w, unsigned queue, enum iomap_bio_op op, u
 	s->bio = (struct iomap_bio){
 		.op = (uint8_t)op, .flags = (uint16_t)flags, .addr = (uint64_t)first * block,
 		.len = (uint64_t)nr * block, .segs = &s->seg, .max_segs = 1, .owner = dev,
-		.nr_segs = op == IOMAP_BIO_READ || op == IOMAP_BIO_WRITE,
+		.nr_segs = op == IOMAP_BIO_READ || op == IOMAP_BIO_WRITE ||
+			   op == IOMAP_BIO_ZONE_APPEND,
 	};
 	s->seg = (struct iomap_bvec){ s->mem, nr * block, NULL };
-	if (op == IOMAP_BIO_WRITE)
-		fill(w, s->mem, ++w->token, first, nr);
+	if (op == IOMAP_BIO_WRITE || op == IOMAP_BIO_ZONE_APPEND)
+		fill(w, s->mem, ++w->token, w->dev.zone ? 0 : first, nr);
 	while ((answer = iomapi_sim_backend.queue(&w->queues[queue], dev, &s->bio)) ==
 	       IOMAP_QUEUE_BUSY)
 		reap_some(w, queue, w->queues[queue].in_flight ? 1 : 0);
@@ -338,7 +374,7 @@ static inline int format_units(struct iomap_sim *sim, void *arg)
 	uint64_t mem[IOMAPI_SIM_MAX_BLOCK / 8];
 	size_t block = w->profile.logical_block;
 
-	for (uint64_t u = 0; u < w->disk.size / block; u++) {
+	for (uint64_t u = 0; !w->dev.zone && u < w->disk.size / block; u++) {
 		fill(w, mem, LEGAL_INITIAL, u, 1);
 		if (iomap_sim_pwrite(sim, "disk", mem, block, u * block, 0) != (int64_t)block)
 			return -EIO;
@@ -374,6 +410,8 @@ static inline void describe(struct world *w, uint32_t units)
 		.cache = p->volatile_cache, .power_safe = p->power_safe_overwrite,
 		.shorn = p->shorn_sectors, .fua_flushes = p->fua == IOMAP_SIM_FUA_EMULATED,
 		.discard_any = p->discard == IOMAP_SIM_DISCARD_ANY,
+		.zone = (uint32_t)(p->zone_size / block),
+		.capacity = (uint32_t)(p->zone_capacity / block),
 		.order = p->order == IOMAP_SIM_ORDER_FIFO	     ? LEGAL_FIFO :
 			 p->order == IOMAP_SIM_ORDER_PER_QUEUE ? LEGAL_PER_QUEUE : LEGAL_ANY,
 	};

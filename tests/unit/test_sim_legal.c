@@ -45,6 +45,31 @@ static void one_command(struct world *w)
 	send(w, queue, op, first, nr, op == IOMAP_BIO_WRITE ? fua : 0);
 }
 
+/* To a zone; writes mostly where they can be. */
+static void one_zone_command(struct world *w)
+{
+	static const uint8_t ops[] = {
+		IOMAP_BIO_ZONE_APPEND, IOMAP_BIO_ZONE_APPEND, IOMAP_BIO_ZONE_APPEND,
+		IOMAP_BIO_ZONE_APPEND, IOMAP_BIO_WRITE, IOMAP_BIO_WRITE, IOMAP_BIO_ZONE_RESET,
+		IOMAP_BIO_ZONE_FINISH, IOMAP_BIO_FLUSH, IOMAP_BIO_FLUSH, IOMAP_BIO_READ,
+	};
+	enum iomap_bio_op op = ops[draw(w, "op", sizeof(ops))];
+	uint32_t zone = draw(w, "zone", UNITS / w->dev.zone), first = zone * w->dev.zone;
+	uint32_t nr = 1 + draw(w, "units", w->dev.capacity);
+	unsigned fua = draw(w, "fua", 4) ? 0 : IOMAP_BIO_FUA;
+	bool data = op == IOMAP_BIO_WRITE || op == IOMAP_BIO_ZONE_APPEND;
+
+	if (op == IOMAP_BIO_WRITE)
+		first += draw(w, "unit", 3) ? pointer_of(w, zone) : draw(w, "unit", w->dev.zone);
+	if (op == IOMAP_BIO_FLUSH || !(data || op == IOMAP_BIO_READ))
+		nr = 0;
+	if (nr > UNITS - first)
+		nr = UNITS - first;
+	if (nr || !data)
+		send(w, draw(w, "queue", 2), op, op == IOMAP_BIO_FLUSH ? 0 : first, nr,
+		     data ? fua : 0);
+}
+
 static int draw_work(struct world *w)
 {
 	uint32_t nr = 4 + draw(w, "length", 9);
@@ -52,7 +77,7 @@ static int draw_work(struct world *w)
 	for (uint32_t i = 0; i < nr; i++) {
 		uint32_t pause = draw(w, "pause", 8);
 
-		one_command(w);
+		w->dev.zone ? one_zone_command(w) : one_command(w);
 		for (; pause && pause < 5; pause--)
 			iomapi_sim_step(w->run->sim);
 		if (pause == 7)
@@ -70,6 +95,22 @@ static const char *const scripts[] = {
 	"at write nth=2 kind=timeout ns=20000", "at zeroes nth=1 kind=eio_write",
 };
 
+static const char *const zone_scripts[] = {
+	NULL, NULL, NULL, "at append nth=2 kind=eio_write", "at append nth=3 kind=landed",
+	"at append nth=1 kind=torn", "at flush nth=1 kind=flush_error",
+	"at flush nth=1 kind=flush_error_drops", "at append nth=2 kind=lost",
+	"at flush nth=1 kind=slow; at append nth=2 kind=slow", "at reset nth=1 kind=eio_write",
+	"at finish nth=1 kind=eio_write", "at nth=6 kind=removed", "at nth=7 kind=read_only",
+	"at append nth=2 kind=timeout ns=20000", "at write nth=1 kind=eio_write",
+};
+
+static const char *script_of(const struct world *w, uint64_t seed)
+{
+	size_t i = seed % (sizeof(scripts) / sizeof(*scripts));
+
+	return w->dev.zone ? zone_scripts[i] : scripts[i];
+}
+
 static void draw_traces(const struct iomap_sim_profile *profile, uint64_t nr, uint64_t *images)
 {
 	struct world *w = malloc(sizeof(*w));
@@ -79,7 +120,7 @@ static void draw_traces(const struct iomap_sim_profile *profile, uint64_t nr, ui
 	for (uint64_t seed = FIRST; seed < FIRST + nr; seed++) {
 		struct iomapi_sim_plan plan = {
 			.seed = seed, .stride = 1, .images = 2, .max_images = seed % 8 ? 0 : 6,
-			.faults = scripts[seed % (sizeof(scripts) / sizeof(*scripts))],
+			.faults = script_of(w, seed),
 		};
 
 		world_run(w, &plan);
@@ -133,6 +174,25 @@ CASE(drawn_fifo, "O1", "An order: no image is illegal")
 	draw_preset("fifo");
 }
 
+CASE_TIMEOUT(drawn_zones, "O1", "Zones: no image is illegal, and no pointer", 100)
+{
+	struct iomap_sim_profile p = *iomap_sim_preset("zoned");
+	uint64_t images = 0;
+
+	p.zone_size = 4 * p.logical_block;
+	p.zone_capacity = p.max_append = 3 * p.logical_block;
+	p.max_open_zones = 0;
+	for (unsigned n = 0; n < 12; n++) {
+		p.volatile_cache = n % 4;
+		p.fua = n % 2 ? IOMAP_SIM_FUA_NATIVE : IOMAP_SIM_FUA_EMULATED;
+		p.atomic_normal = p.atomic_power_fail = p.logical_block << n / 4;
+		p.atomic_boundary = n % 3 ? 0 : 4 * p.logical_block;
+		draw_traces(&p, TRACES / 4, &images);
+	}
+	printf("zones: %u traces, %llu images, all accepted\n", 12 * (TRACES / 4),
+	       (unsigned long long)images);
+}
+
 #define MIXTURES	48u
 
 /* Each property with and without each other one. */
@@ -182,6 +242,11 @@ static const struct letter {
 	/* the same on the other queue */
 	{ 'x', IOMAP_BIO_WRITE, 0, 1, 1, 0 }, { 'y', IOMAP_BIO_WRITE, 1, 1, 1, 0 },
 	{ 'X', IOMAP_BIO_WRITE, 1, 1, 1, IOMAP_BIO_FUA }, { 'g', IOMAP_BIO_FLUSH, 0, 0, 1, 0 },
+	/* a zone, and another that begins at the third unit */
+	{ 'A', IOMAP_BIO_ZONE_APPEND, 0, 1, 0, 0 }, { 'B', IOMAP_BIO_ZONE_APPEND, 0, 2, 0, 0 },
+	{ 'C', IOMAP_BIO_ZONE_APPEND, 0, 1, 0, IOMAP_BIO_FUA },
+	{ 'R', IOMAP_BIO_ZONE_RESET, 0, 0, 0, 0 }, { 'E', IOMAP_BIO_ZONE_FINISH, 0, 0, 0, 0 },
+	{ 'Z', IOMAP_BIO_ZONE_APPEND, 2, 1, 0, 0 }, { 'S', IOMAP_BIO_ZONE_RESET, 2, 0, 0, 0 },
 };
 static const char *alphabet;
 static uint32_t length;
@@ -234,6 +299,7 @@ static void all_works(struct world *w, const char *script)
 struct list {
 	const char *letters, *script;
 	uint32_t units, physical, atomic, fewer;	/* letters of a work */
+	uint32_t zone, capacity;
 	uint8_t order;
 	bool emulated, no_cache, shorn, hurts;
 };
@@ -252,6 +318,9 @@ static struct iomap_sim_profile profile_of(const struct list *list)
 	p.volatile_cache = !list->no_cache;
 	p.shorn_sectors = list->shorn;
 	p.power_safe_overwrite = !list->hurts;
+	p.discard = list->zone ? IOMAP_SIM_DISCARD_ZEROS : IOMAP_SIM_DISCARD_ANY;
+	p.zone_size = 512 * list->zone;
+	p.zone_capacity = p.max_append = 512 * list->capacity;
 	return p;
 }
 
@@ -402,6 +471,81 @@ CASE_TIMEOUT(all_overtaken_groups, "O1", "The first of writes that do not tear i
 {
 	list_all("all_overtaken_groups", &(struct list){
 		.letters = "0abGfsw", .atomic = 2,
+		.script = "at nth=1 kind=slow ns=1500",
+	});
+}
+
+CASE_TIMEOUT(all_zones, "O1", "A zone of three units: prefixes, and no others", 280)
+{
+	list_all("all_zones", &(struct list){
+		.letters = "01ABfsw", .units = 4, .zone = 4, .capacity = 3,
+	});
+}
+
+CASE_TIMEOUT(all_zones_reset, "O1", "Resets and finishes: the old pointer or the new one", 280)
+{
+	list_all("all_zones_reset", &(struct list){
+		.letters = "ABREfsw", .units = 4, .zone = 4, .capacity = 3,
+	});
+}
+
+CASE_TIMEOUT(all_zones_two, "O1", "Two zones that do not depend on each other", 280)
+{
+	list_all("all_zones_two", &(struct list){
+		.letters = "ACRZSfsw", .units = 4, .zone = 2, .capacity = 2,
+	});
+}
+
+CASE_TIMEOUT(all_zones_groups, "O1", "Appends of two units that do not tear", 280)
+{
+	list_all("all_zones_groups", &(struct list){
+		.letters = "ABRfsw", .units = 4, .zone = 4, .capacity = 3, .atomic = 2,
+	});
+}
+
+CASE_TIMEOUT(all_zones_no_cache, "O1", "What completed is durable, resets too", 280)
+{
+	list_all("all_zones_no_cache", &(struct list){
+		.letters = "0ABREsw", .units = 4, .zone = 4, .capacity = 3, .no_cache = true,
+	});
+}
+
+CASE_TIMEOUT(all_zones_emulated, "O1", "A flush behind each append with FUA", 280)
+{
+	list_all("all_zones_emulated", &(struct list){
+		.letters = "ACRZfsw", .units = 4, .zone = 2, .capacity = 2, .emulated = true,
+	});
+}
+
+CASE_TIMEOUT(all_zones_failed, "O1", "The first append fails: no hole before the second", 280)
+{
+	list_all("all_zones_failed", &(struct list){
+		.letters = "ABRfsw", .units = 4, .zone = 4, .capacity = 3,
+		.script = "at append nth=1 kind=eio_write",
+	});
+}
+
+CASE_TIMEOUT(all_zones_failed_reset, "O1", "A reset that failed has happened or not", 280)
+{
+	list_all("all_zones_failed_reset", &(struct list){
+		.letters = "ABRfsw", .units = 4, .zone = 4, .capacity = 3,
+		.script = "at reset nth=1 kind=eio_write",
+	});
+}
+
+CASE_TIMEOUT(all_zones_dropped, "O1", "Thrown away by a flush that failed, but under what is kept",
+	     280)
+{
+	list_all("all_zones_dropped", &(struct list){
+		.letters = "ABCRfsw", .units = 4, .zone = 4, .capacity = 3,
+		.script = "at flush nth=1 kind=flush_error_drops",
+	});
+}
+
+CASE_TIMEOUT(all_zones_overtaken, "O1", "The first command is behind the third", 280)
+{
+	list_all("all_zones_overtaken", &(struct list){
+		.letters = "01ABRfsw", .units = 4, .zone = 4, .capacity = 3,
 		.script = "at nth=1 kind=slow ns=1500",
 	});
 }
