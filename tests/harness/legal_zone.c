@@ -2,10 +2,10 @@
 /*
  * legal_zone.c - the same for zones, by their definition.
  *
- * A zone is legal when some history leaves it so: the commands that took effect in their order, then
- * of those that had not yet any, in any order, each only where it could have taken effect; up to
- * some moment, not before the last one that is known to be durable.  The command of that moment may
- * have done its first units only, unless it is atomic; a reset or finish is done or is not.
+ * A zone is legal when some history leaves it so: the commands that took effect, in their order,
+ * then any of those that had not yet, in any order, each only where it could have taken effect; up
+ * to some moment, not before the last one that is known to be durable.  The command of that moment
+ * may have done its first units only, unless it is atomic; a reset or finish is done or is not.
  *
  * Histories are simply tried, one after the other.
  */
