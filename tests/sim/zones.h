@@ -89,10 +89,12 @@ static inline struct iomap_zone zones_report(struct iomap_sim *sim, unsigned zon
 /* The letters up to the pointer, '.' for zeros; beyond it there is nothing. */
 static inline const char *zones_word(struct iomap_sim *sim, unsigned zone)
 {
-	static char word[CAPACITY + 1];
-	static uint8_t mem[ZONE];
+	char *word = iomap_sim_alloc(sim, CAPACITY + 1);	/* each crash has its own */
+	uint8_t *mem = iomap_sim_alloc(sim, ZONE);
 	unsigned nr = (unsigned)((zones_report(sim, zone).write_pointer - zone * ZONE) / PAGE);
 
+	ck_assert_ptr_nonnull(word);
+	ck_assert_ptr_nonnull(mem);
 	ck_assert_uint_le(nr, CAPACITY);
 	ck_assert_int_eq(iomap_sim_pread(sim, "disk", mem, ZONE, zone * ZONE), ZONE);
 	for (unsigned i = 0; i < ZONE / PAGE; i++) {
