@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "mutant.h"
 #include "oracle.h"
 #include "zone.h"
 
@@ -464,9 +465,27 @@ static void complete_write(struct iomapi_sim_cmd *cmd, struct iomapi_sim_write *
 	struct iomapi_sim_dev *dev = cmd->dev;
 	bool fua = (cmd->bio->flags & IOMAP_BIO_FUA) && cmd->hit.kind != IOMAPI_SIM_FUA_IGNORED;
 
-	iomapi_sim_complete(dev, write, fua || !dev->profile.volatile_cache);
-	if (fua && dev->profile.fua == IOMAP_SIM_FUA_EMULATED)
+	if (iomapi_sim_is(IOMAPI_SIM_FUA_LOST))
+		fua = false;
+	iomapi_sim_complete(dev, write, fua || !(dev->profile.volatile_cache ||
+						  iomapi_sim_is(IOMAPI_SIM_CACHES_ALL)));
+	if (fua && (dev->profile.fua == IOMAP_SIM_FUA_EMULATED ||
+		    iomapi_sim_is(IOMAPI_SIM_FUA_LEAKS)))
 		iomapi_sim_persist(dev, cmd->covers);	/* a flush of its own */
+}
+
+/* The mistake that tools which replay writes have made for years. */
+static bool is_left(const struct iomapi_sim_cmd *flush)
+{
+	const struct iomap_list *all = &flush->dev->in_flight;
+
+	if (!iomapi_sim_is(IOMAPI_SIM_LEAVES_TO_OTHER))
+		return false;
+	for (struct iomap_list *l = all->next; l != all; l = l->next)
+		if (cmd_of(l)->bio->op == IOMAP_BIO_FLUSH && cmd_of(l)->id < flush->id &&
+		    cmd_of(l)->covers == flush->covers)
+			return true;
+	return false;
 }
 
 /* Flushes on their way can no more cover it than this one, so they fail with it. */
@@ -495,7 +514,7 @@ void iomapi_sim_cmd_complete(struct iomapi_sim_cmd *cmd)
 			complete_write(cmd, cmd->writes[go]);
 	}
 	if (cmd->bio->op == IOMAP_BIO_FLUSH && !cmd->hit.status &&
-	    cmd->hit.kind != IOMAPI_SIM_FLUSH_LIES)
+	    cmd->hit.kind != IOMAPI_SIM_FLUSH_LIES && !is_left(cmd))
 		iomapi_sim_persist(dev, cmd->covers);
 	else if (cmd->hit.kind == IOMAPI_SIM_FLUSH_ERROR_DROPS && !dev->removed)
 		drop_cache(dev, cmd->covers);

@@ -22,6 +22,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "mutant.h"
 #include "zone.h"
 
 #define KEY_ZEROS	UINT64_MAX
@@ -282,6 +283,10 @@ struct iomapi_sim_write *iomapi_sim_accept(struct iomapi_sim_dev *dev, struct io
 	if (fails)
 		write->hidden = write->fates + nr;
 	write->whole = iomapi_sim_is_one_group(dev, cmd->bio);
+	if (iomapi_sim_is(IOMAPI_SIM_NEVER_TEARS))
+		write->whole = true;
+	if (iomapi_sim_is(IOMAPI_SIM_TEARS_GROUPS))
+		write->whole &= nr == 1;
 	for (uint32_t i = 0; i < nr; i++)
 		write->versions[i].write = write;
 	if (iomapi_sim_make_chunks(dev, unit, nr) || !fill(dev, write, cmd, first)) {
@@ -336,6 +341,10 @@ static void persist_unit(struct iomapi_sim_dev *dev, struct iomapi_sim_version *
 	while (*link != v)
 		link = &(*link)->below;
 	*link = NULL;
+	if (iomapi_sim_is(IOMAPI_SIM_BRINGS_BACK)) {
+		*link = v->below;
+		v->below = NULL;
+	}
 	while (v) {
 		struct iomapi_sim_version *below = v->below;
 
@@ -452,7 +461,8 @@ void iomapi_sim_persist(struct iomapi_sim_dev *dev, uint64_t completed)
 		struct iomapi_sim_write *write = write_of(l);
 
 		next = l->next;		/* stays: what goes with it stands before it */
-		if (write->stage == IOMAPI_SIM_COMPLETED && write->completed <= completed)
+		if ((write->stage == IOMAPI_SIM_COMPLETED ||
+		     iomapi_sim_is(IOMAPI_SIM_COVERS_FLIGHT)) && write->completed <= completed)
 			persist_write(dev, write);
 	}
 	iomapi_sim_zones_persist(dev, completed);

@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "mutant.h"
 #include "zone.h"
 
 static bool is_in_flight(const struct iomapi_sim_write *write)
@@ -226,7 +227,8 @@ static uint32_t line_of(const struct iomapi_sim_dev *dev, const struct iomapi_si
 
 static bool may_be_shorn(const struct iomapi_sim_dev *dev, const struct iomapi_sim_write *w)
 {
-	return dev->profile.shorn_sectors && (is_in_flight(w) || has_failed(w)) &&
+	return dev->profile.shorn_sectors &&
+	       (is_in_flight(w) || has_failed(w) || iomapi_sim_is(IOMAPI_SIM_SHEARS_COMPLETED)) &&
 	       (!w->whole || w->nr_units == 1);
 }
 
@@ -273,11 +275,13 @@ static enum iomapi_sim_fate fate_of(struct iomapi_sim_dev *dev, struct iomapi_si
 	struct iomapi_sim_write *w = v->write;
 	uint8_t *fate = &w->fates[w->whole ? 0 : v - w->versions];
 
-	if (!image->lines && dev->profile.order != IOMAP_SIM_ORDER_ANY)
+	if (!image->lines && dev->profile.order != IOMAP_SIM_ORDER_ANY &&
+	    !iomapi_sim_is(IOMAPI_SIM_NO_ORDER))
 		choose_lines(dev, image);
 	if (*fate)
 		return *fate;
-	if (!iomap_sim_choose(dev->sim, "survive", 2))
+	if (!iomap_sim_choose(dev->sim, "survive", 2) ||
+	    (has_failed(w) && iomapi_sim_is(IOMAPI_SIM_FAILED_IS_ABSENT)))
 		decide(dev, fate, IOMAPI_SIM_GONE);
 	else
 		decide(dev, fate, there(dev, w));
@@ -308,7 +312,8 @@ static bool is_damaged(struct iomapi_sim_dev *dev, struct iomapi_sim_write *w)
 static void damage(struct iomapi_sim_dev *dev, struct iomapi_sim_image *image, uint64_t unit,
 		   struct iomapi_sim_content *c)
 {
-	if (dev->profile.power_safe_overwrite || !image->cut ||
+	if ((dev->profile.power_safe_overwrite && !iomapi_sim_is(IOMAPI_SIM_HURTS_ALWAYS)) ||
+	    !image->cut ||
 	    dev->profile.physical_block == dev->profile.logical_block ||
 	    c->key == IOMAPI_SIM_NEVER_WRITTEN)
 		return;

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "mutant.h"
 #include "zone.h"
 
 static struct iomapi_sim_write *write_of(struct iomap_list *node)
@@ -125,7 +126,9 @@ static struct iomapi_sim_pointer replay(const struct iomapi_sim_dev *dev,
 		const struct iomapi_sim_step *s = &steps->step[i];
 		uint32_t units = units_of(s, end);
 
-		if (s->write->nr_units && rel >= s->at && rel < s->at + units)
+		bool lost = iomapi_sim_is(IOMAPI_SIM_LEAVES_HOLES) && end > s->ends;
+
+		if (s->write->nr_units && rel >= s->at && rel < s->at + units && !lost)
 			*content = &s->write->versions[rel - s->at].content;
 		iomapi_sim_zone_advance(dev, &now, s->write, s->at, units);
 		end -= end < s->ends ? end : s->ends;
