@@ -26,7 +26,7 @@ static int progress(void *arg, const struct alphabet *a)
 {
 	struct tool_progress *p = arg;
 
-	return tool_progress(p, a->nr_words, a->nr_works);
+	return tool_progress(p, a->nr_words, a->nr_images);
 }
 
 static void say_end(const struct tool_opts *o, const struct alphabet *a,
@@ -52,7 +52,7 @@ static void say_end(const struct tool_opts *o, const struct alphabet *a,
 
 int tool_exhaust(const struct tool_opts *o)
 {
-	struct tool_progress p = { .what = "works" };
+	struct tool_progress p = { .what = "images" };
 	struct alphabet a = {
 		.bug = (unsigned)o->bug, .length = o->length ? (unsigned)o->length : LENGTH,
 		.from = o->from, .progress = progress, .progress_arg = &p,

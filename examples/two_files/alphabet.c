@@ -341,6 +341,7 @@ static int check(struct iomap_sim *sim, void *arg)
 	struct pair *p = iomap_sim_engine(sim);
 	int rc = 0;
 
+	a->nr_images++;
 	for (unsigned file = 0; p && !rc && file < PAIR_FILES; file++)
 		rc = check_file(sim, a->state, p, file);
 	pair_close(&p);

@@ -29,6 +29,7 @@ struct alphabet {
 	/* Of all runs. */
 	uint64_t nr_words;		/* that were done, of all letters */
 	uint64_t nr_works, next;	/* and shorter ones; the number of the word after that */
+	uint64_t nr_images;		/* that were judged */
 	uint64_t nr_errors;		/* that the client has told */
 	/* What belongs to one. */
 	struct iomap_sim_dev dev;

@@ -45,6 +45,25 @@ CASE_TIMEOUT(all_words_of_two_letters, "O1",
 	alphabet_fini(&a);
 }
 
+CASE_TIMEOUT(all_words_on_other_devices, "O1",
+	     "Without a cache, with an order, and where four blocks do not tear", 100)
+{
+	static const char *const presets[] = { "plp", "atomic16k", "multiqueue", "fifo" };
+
+	for (unsigned i = 0; i < sizeof(presets) / sizeof(*presets); i++) {
+		struct alphabet a = { .length = 2, .preset = presets[i] };
+		struct iomap_sim_report r = { .struct_size = sizeof(r) };
+		int rc = iomap_sim_exhaust(alphabet_init(&a), 0, &r);
+
+		ck_assert_msg(!rc, "%s: %s", presets[i], r.text ? r.text : "cannot be run");
+		ck_assert(r.exhaustive);
+		ck_assert_uint_eq(a.nr_words, alphabet_words(2));
+		ck_assert_uint_gt(a.nr_images, r.crash_points);
+		iomap_sim_report_fini(&r);
+		alphabet_fini(&a);
+	}
+}
+
 CASE(a_bound_is_no_proof, "", "Fewer images than there are: it is not called exhaustive")
 {
 	struct alphabet a = { .length = 2 };
