@@ -297,7 +297,7 @@ void iomapi_sim_see(struct iomap_sim *sim, enum iomapi_sim_what what,
 {
 	struct iomapi_sim_run *run = sim->run;
 
-	if (run->depth != 1)
+	if (run->depth != 1 || run->failed)	/* work goes on, but what was seen is told */
 		return;
 	run->seen[run->nr_seen++ % IOMAPI_SIM_SEEN] = (struct iomapi_sim_seen){
 		sim->now, cmd->id, cmd->bio->addr, cmd->bio->len, cmd->dev->index,

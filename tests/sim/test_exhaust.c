@@ -6,6 +6,22 @@
 #include "harness/harness.h"
 #include "two_files/alphabet.h"
 
+/* What the devices did until then is told in its order. */
+static void check_timeline(const char *text)
+{
+	unsigned long long ns, last = 0;
+	unsigned nr = 0;
+
+	text = strstr(text, "devices, until then:\n");
+	ck_assert_ptr_nonnull(text);
+	while ((text = strchr(text, '\n')) && sscanf(++text, "  %llu ns", &ns) == 1) {
+		ck_assert_msg(ns >= last, "%.60s", text);
+		last = ns;
+		nr++;
+	}
+	ck_assert_uint_gt(nr, 10);
+}
+
 /* What it was found with; the report says the rest. */
 static char *fails(unsigned bug, unsigned length, struct iomap_sim_report *report)
 {
@@ -15,6 +31,7 @@ static char *fails(unsigned bug, unsigned length, struct iomap_sim_report *repor
 
 	ck_assert_ptr_nonnull(c);
 	ck_assert_int_eq(iomap_sim_exhaust(c, 0, report), 1);
+	check_timeline(report->text);
 	strcpy(token, report->token);
 	iomap_sim_report_fini(report);
 	ck_assert_int_eq(iomap_sim_replay(c, token, report), 1);
