@@ -71,6 +71,7 @@ static int fs_of(struct iomap_sim *sim, const char *call, const char *name,
 
 static int fd_of(struct iomap_sim *sim, const char *call, int number, struct iomapi_sim_fd *fd)
 {
+	memset(fd, 0, sizeof(*fd));
 	if (number < 0 || (unsigned)number >= IOMAPI_SIM_FDS || !sim->files ||
 	    !sim->files->fds[number].fs)
 		return iomapi_sim_refuse(sim, -EBADF, "%s: %d is no open file", call, number);
