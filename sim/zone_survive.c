@@ -111,31 +111,28 @@ static uint32_t units_of(const struct iomapi_sim_step *s, uint32_t left)
 	return s->whole ? iomapi_sim_zone_all(s->write) : left;
 }
 
-/* The pointer at that end; and what is in a unit of the zone, or NULL: nothing is. */
-static struct iomapi_sim_pointer replay(const struct iomapi_sim_dev *dev,
-					const struct iomapi_sim_image *below, uint64_t index,
-					const struct iomapi_sim_steps *steps, uint32_t end,
-					uint32_t rel, const struct iomapi_sim_content **content)
+/* Steps that are there, one after the other, and how many units of each. */
+struct walk {
+	const struct iomapi_sim_steps *steps;
+	uint32_t left, next, units;
+};
+
+static const struct iomapi_sim_step *next_step(struct walk *w)
 {
-	uint64_t unit = index * zone_units(dev) + rel;
-	const struct iomapi_sim_chunk *chunk = iomapi_sim_chunk(below, unit);
-	struct iomapi_sim_pointer now = below->zones[index].durable;
+	const struct iomapi_sim_step *s = &w->steps->step[w->next];
 
-	*content = chunk ? &chunk->durable[unit % IOMAPI_SIM_CHUNK] : NULL;
-	for (uint32_t i = 0; end && i < steps->nr; i++) {
-		const struct iomapi_sim_step *s = &steps->step[i];
-		uint32_t units = units_of(s, end);
+	if (!w->left || w->next == w->steps->nr)
+		return NULL;
+	w->next++;
+	w->units = units_of(s, w->left);
+	w->left -= w->left < s->ends ? w->left : s->ends;
+	return s;
+}
 
-		bool lost = iomapi_sim_is(IOMAPI_SIM_LEAVES_HOLES) && end > s->ends;
-
-		if (s->write->nr_units && rel >= s->at && rel < s->at + units && !lost)
-			*content = &s->write->versions[rel - s->at].content;
-		iomapi_sim_zone_advance(dev, &now, s->write, s->at, units);
-		end -= end < s->ends ? end : s->ends;
-	}
-	if (rel >= now.filled)
-		*content = NULL;
-	return now;
+static const struct iomapi_sim_content *durable_of(const struct iomapi_sim_image *image,
+						   uint64_t unit)
+{
+	return &iomapi_sim_chunk(image, unit)->durable[unit % IOMAPI_SIM_CHUNK];
 }
 
 /* ---- known ---- */
@@ -153,24 +150,39 @@ static struct iomapi_sim_image *knower(struct iomapi_sim_dev *dev, uint64_t inde
 	return image;
 }
 
+static void show_unit(struct iomapi_sim_dev *dev, uint64_t unit,
+		      const struct iomapi_sim_content *content)
+{
+	struct iomapi_sim_chunk *chunk = iomapi_sim_chunk(&dev->image, unit);
+	uint64_t bit = (uint64_t)1 << unit % IOMAPI_SIM_CHUNK;
+
+	chunk->durable[unit % IOMAPI_SIM_CHUNK] = *content;
+	chunk->known |= bit;
+	chunk->own &= ~bit;
+}
+
+static const struct iomapi_sim_content nothing = { NULL, IOMAPI_SIM_NEVER_WRITTEN };
+
 /* What the zone holds is that of the image below from now on. */
 static void show(struct iomapi_sim_dev *dev, const struct iomapi_sim_image *below, uint64_t index,
 		 const struct iomapi_sim_steps *steps, uint32_t end)
 {
-	struct iomapi_sim_zone *z = &dev->image.zones[index];
-	const struct iomapi_sim_content *c;
-	uint64_t unit = index * zone_units(dev);
+	struct iomapi_sim_pointer now = below->zones[index].durable;
+	struct walk w = { .steps = steps, .left = end };
+	const struct iomapi_sim_step *s;
+	uint64_t start = index * zone_units(dev);
 
-	z->now = replay(dev, below, index, steps, end, 0, &c);
-	for (uint32_t rel = 0; rel < z->now.filled; rel++, unit++) {
-		struct iomapi_sim_chunk *chunk = iomapi_sim_chunk(&dev->image, unit);
-		uint64_t bit = (uint64_t)1 << unit % IOMAPI_SIM_CHUNK;
+	for (uint32_t rel = 0; rel < now.filled; rel++)
+		show_unit(dev, start + rel, durable_of(below, start + rel));
+	while ((s = next_step(&w))) {
+		bool hole = iomapi_sim_is(IOMAPI_SIM_LEAVES_HOLES) && w.left;
 
-		replay(dev, below, index, steps, end, rel, &c);
-		chunk->durable[unit % IOMAPI_SIM_CHUNK] = *c;
-		chunk->known |= bit;
-		chunk->own &= ~bit;
+		for (uint32_t i = 0; i < w.units && i < s->write->nr_units; i++)
+			show_unit(dev, start + s->at + i,
+				  hole ? &nothing : &s->write->versions[i].content);
+		iomapi_sim_zone_advance(dev, &now, s->write, s->at, w.units);
 	}
+	dev->image.zones[index].now = now;
 }
 
 struct iomapi_sim_zone *iomapi_sim_zone_know(struct iomapi_sim_dev *dev, uint64_t index)
@@ -222,13 +234,22 @@ const struct iomapi_sim_content *iomapi_sim_zone_content(struct iomapi_sim_dev *
 							 uint64_t unit, uint32_t end)
 {
 	uint64_t index = unit / zone_units(dev);
-	const struct iomapi_sim_content *c;
+	uint32_t rel = (uint32_t)(unit % zone_units(dev));
+	const struct iomapi_sim_content *c = NULL;
+	const struct iomapi_sim_step *s;
+	struct walk w = { .steps = &dev->image.zones[index].steps, .left = end };
 	bool cut, closed;
 	struct iomapi_sim_image *below = knower(dev, index, &cut, &closed);
+	struct iomapi_sim_pointer now = below->zones[index].durable;
 
-	replay(dev, below, index, &dev->image.zones[index].steps, end,
-	       (uint32_t)(unit % zone_units(dev)), &c);
-	return c;
+	if (rel < now.filled)
+		c = durable_of(below, unit);
+	while ((s = next_step(&w))) {
+		if (rel >= s->at && rel - s->at < w.units && s->write->nr_units)
+			c = &s->write->versions[rel - s->at].content;
+		iomapi_sim_zone_advance(dev, &now, s->write, s->at, w.units);
+	}
+	return rel < now.filled ? c : NULL;
 }
 
 /* ---- for good ---- */
@@ -246,18 +267,16 @@ static int settle(struct iomapi_sim_dev *dev, uint64_t index)
 {
 	struct iomapi_sim_zone *z = &dev->image.zones[index];
 	struct iomapi_sim_steps steps;
-	uint32_t left;
+	struct walk w = { .steps = &steps };
+	const struct iomapi_sim_step *s;
 	int rc = set_order(dev, z, true, &steps);
 
 	if (rc)
 		return rc;
-	left = steps.nr_ends > 1 ? iomap_sim_choose(dev->sim, "pointer", steps.nr_ends) : 0;
-	for (uint32_t i = 0; left; i++) {
-		struct iomapi_sim_step *s = &steps.step[i];
-
+	w.left = steps.nr_ends > 1 ? iomap_sim_choose(dev->sim, "pointer", steps.nr_ends) : 0;
+	while ((s = next_step(&w))) {
 		s->write->unit = index * zone_units(dev) + s->at;
-		s->write->seen = units_of(s, left);
-		left -= left < s->ends ? left : s->ends;
+		s->write->seen = w.units;
 		iomapi_sim_zone_persist(dev, s->write);
 	}
 	forget_versions(dev, index);	/* their writes are freed with all others */
