@@ -159,15 +159,17 @@ static int again(struct iomapi_sim_run *run, const struct iomapi_sim_plan *plan,
 static int one_seed(struct iomapi_sim_run *run, const struct iomap_sim_cfg *cfg,
 		    const struct iomapi_sim_plan *plan, struct iomap_sim_report *report)
 {
+	uint64_t all = run->digest, recover_events = run->recover_events;
 	struct iomapi_sim_log log = { 0 };
-	uint64_t all = run->digest;
 	int rc;
 
 	run->digest = 0;
 	run->log = cfg->twice ? &log : NULL;
 	rc = iomapi_sim_execute(run, plan);
-	if (!rc && cfg->twice)
+	if (!rc && cfg->twice) {
+		run->recover_events = recover_events;	/* as long as it was thought to be */
 		rc = again(run, plan, report);
+	}
 	run->log = NULL;
 	iomapi_sim_log_fini(&log);
 	run->digest = iomapi_sim_fold(all, run->digest);
