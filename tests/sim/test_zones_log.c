@@ -308,7 +308,7 @@ CASE_TIMEOUT(faults_on_the_way, "O1 O46",
 	     "Commands fail or come late: what was promised is there; the same twice", 100)
 {
 	const struct iomap_sim_cfg cfg = {
-		.struct_size = sizeof(cfg), .nr_seeds = t_sanitized() ? 100 : 500, .twice = true,
+		.struct_size = sizeof(cfg), .nr_seeds = 500, .twice = true,
 		.fault_kinds = "eio_write landed lost enospc flush_error flush_error_drops "
 			       "timeout slow reordered busy removed",
 		.max_faults = 2,
