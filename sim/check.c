@@ -27,6 +27,8 @@ static void count(struct iomap_sim_report *report, const struct iomapi_sim_run *
 	report->images = run->nr_images;
 	report->digest = run->digest;
 	memcpy(report->evaluated, run->sim->oracles->evaluated, sizeof(report->evaluated));
+	report->skipped = run->nr_skipped;
+	report->level = run->level;
 }
 
 static int set_faults(struct iomapi_sim_failure *f, const char *script)
@@ -116,6 +118,7 @@ static int tell(struct iomapi_sim_run *run, const struct iomap_sim_cfg *cfg,
 	struct iomapi_sim_plan plan;
 	char *drawn = NULL;
 	int rc = draw_faults(cfg, f.seed, &plan, &drawn);
+	bool traces = f.exact || !cfg->no_shrink;
 
 	f.faults = NULL;
 	memset(&run->failure, 0, sizeof(run->failure));
@@ -125,7 +128,7 @@ static int tell(struct iomapi_sim_run *run, const struct iomap_sim_cfg *cfg,
 	report->ops_found = (uint32_t)iomapi_sim_nr_ops(&f.work);
 	report->choices_found = (uint32_t)f.work.nr;
 	/* As it was found, for a case that does not fit in a word when it is shrunk. */
-	iomapi_sim_token(run->c, &f, false, report->token, sizeof(report->token));
+	iomapi_sim_token(run->c, &f, f.exact, report->token, sizeof(report->token));
 	if (!rc && !cfg->no_shrink) {
 		char token[sizeof(report->token)];
 
@@ -134,7 +137,7 @@ static int tell(struct iomapi_sim_run *run, const struct iomap_sim_cfg *cfg,
 			memcpy(report->token, token, sizeof(token));
 	}
 	if (!rc)
-		rc = show(run, &f, !cfg->no_shrink, true, report);
+		rc = show(run, &f, traces, true, report);
 	iomapi_sim_failure_fini(&f);
 	return rc;
 }
@@ -191,7 +194,9 @@ static int all_seeds(struct iomapi_sim_run *run, const struct iomap_sim_cfg *cfg
 	count(report, run);
 	report->seeds = rc == 1;
 	plan.stride = run->work_events / cfg->crash_points + 1;
-	plan.images = cfg->images;
+	plan.images = cfg->all_images ? 0 : cfg->images;
+	plan.levels = cfg->all_images;
+	run->level = cfg->all_images ? IOMAP_SIM_LEVEL_ALL : IOMAP_SIM_LEVEL_DRAWN;
 	for (uint64_t n = 0; !rc && n < cfg->nr_seeds; n++, plan.seed++) {
 		rc = draw_faults(cfg, plan.seed, &plan, &drawn);
 		if (!rc)
@@ -275,19 +280,37 @@ IOMAP_API int iomap_sim_check(const struct iomap_sim_case *c, const struct iomap
 
 /* ---- all of it ---- */
 
+/* How long recovery is, for a second crash in it. */
+static int measure(struct iomapi_sim_run *run)
+{
+	struct iomapi_sim_trace zeros = { 0 };
+	const struct iomapi_sim_plan plan = { .path = &zeros };
+	int rc = iomapi_sim_execute(run, &plan);
+
+	run->nr_images = 0;
+	return rc;
+}
+
 static int all_paths(struct iomapi_sim_run *run, uint64_t bound, struct iomap_sim_report *report)
 {
 	struct iomapi_sim_trace path = { 0 };
 	struct iomapi_sim_plan plan = { .path = &path, .stride = 1 };
 	int rc, more;
 
+	run->level = IOMAP_SIM_LEVEL_ALL;
+	rc = run->c->recover ? measure(run) : 0;
+	if (rc)
+		return rc;
 	do {
 		plan.max_images = bound - run->nr_images;
+		plan.known = path.nr;
 		rc = iomapi_sim_execute(run, &plan);
 		count(report, run);
 		more = rc ? 0 : iomapi_sim_next_path(&path, &run->records[1]);
 	} while (more == 1 && run->nr_images < bound);
 	report->exhaustive = !rc && !more && !run->cut_short;
+	if (!report->exhaustive)
+		report->level = IOMAP_SIM_LEVEL_DRAWN;
 	iomapi_sim_trace_free(&path);
 	return more < 0 ? more : rc;
 }

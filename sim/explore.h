@@ -4,7 +4,9 @@
  *
  *	run.c		one execution of a case, with its crashes
  *	check.c		many of them		shrink.c	a failure made small
- *	plan.c		faults that a seed draws
+ *	trace.c		choices		plan.c		faults that a seed draws
+ *	levels.c	all that a crash may leave, or what stands for it
+ *	memo.c		crashes that were explored already
  *	token.c		a failure in one word	report.c	and on one screen
  *	twice.c		the first event in which two runs differ
  */
@@ -13,7 +15,7 @@
 
 #include "sim.h"
 
-/* ---- run.c ---- */
+/* ---- trace.c ---- */
 
 struct iomapi_sim_trace {
 	struct iomapi_sim_made *made;
@@ -26,11 +28,14 @@ void iomapi_sim_trace_free(struct iomapi_sim_trace *trace);
 int iomapi_sim_next_path(struct iomapi_sim_trace *path, const struct iomapi_sim_trace *made);
 size_t iomapi_sim_nr_ops(const struct iomapi_sim_trace *trace);
 
+/* ---- run.c ---- */
+
 /* Where and how it went wrong: all that is needed to come there again. */
 struct iomapi_sim_failure {
 	char oracle[16], text[256];
 	uint64_t seed, event, event2;		/* 0: no crash; not a second one */
 	uint32_t image;				/* of that crash; drawn: by this number */
+	bool exact;				/* only the choices lead there */
 	struct iomapi_sim_trace work, recover, recover2;	/* choices until then */
 	char *faults;					/* the script; NULL: none */
 };
@@ -42,9 +47,17 @@ struct iomapi_sim_plan {
 	const struct iomapi_sim_failure *like;	/* NULL: all is drawn from the seed */
 	bool traces;			/* its choices; else what the seed says at its events */
 	const struct iomapi_sim_trace *path;	/* instead of a seed: choices of work, then 0 */
+	size_t known;			/* choices of path: until the last of them all crashes
+					 * were explored on an earlier one */
 	uint64_t stride;		/* crashes: one in each so many events of work; 0: none */
 	uint64_t max_images;		/* of each crash all, up to so many; 0: what images says */
 	uint32_t images;		/* drawn at each crash; 0 with traces: that of like alone */
+	uint32_t levels;		/* of each crash so many, or what stands for them */
+};
+/* Hashes; 0 is none. */
+struct iomapi_sim_memo {
+	uint64_t *keys;
+	size_t nr, size;
 };
 #define IOMAPI_SIM_SOMETIMES	64u	/* names */
 #define IOMAPI_SIM_MAX_EVENTS	4000000u	/* of a run that does not end */
@@ -79,7 +92,9 @@ struct iomapi_sim_run {
 	const struct iomapi_sim_plan *plan;
 	uint64_t next_crash;		/* of this depth; 0: none */
 	uint32_t image;
+	bool exact;			/* images are not drawn */
 	struct { uint64_t id, digest; } *acks;
+	uint64_t acks_hash;		/* of the latest of each id, if there is state() */
 	size_t nr_acks, max_acks;
 	char oracle[16], text[256];	/* said by iomap_sim_fail at this depth */
 	bool failed;
@@ -87,6 +102,10 @@ struct iomapi_sim_run {
 	struct iomapi_sim_failure failure;
 	uint64_t digest, nr_crashes, nr_images, work_events, recover_events;
 	uint64_t looked_at;		/* changes, as of the last crash */
+	uint64_t nr_skipped;		/* crashes that were explored already */
+	struct iomapi_sim_memo explored;
+	const struct iomapi_sim_pattern *pattern;	/* of the next crash; NULL */
+	uint8_t level;			/* completed at each crash */
 	bool cut_short;			/* images were left out */
 	bool endless;			/* it was stopped */
 	uint64_t idle;			/* calls since the last event */
@@ -111,6 +130,19 @@ void iomapi_sim_see(struct iomap_sim *sim, enum iomapi_sim_what what,
 		    const struct iomapi_sim_cmd *cmd);
 void iomapi_sim_hear(struct iomap_sim *sim, enum iomapi_sim_what what,
 		     const struct iomapi_sim_cmd *cmd);
+
+/* What there is after a cut, or after the end of work: a fresh engine looks at it. */
+void iomapi_sim_look_below(struct iomapi_sim_run *run, bool cut,
+			   const struct iomapi_sim_trace *replay);
+
+/* ---- levels.c, memo.c ---- */
+
+void iomapi_sim_look_at_all(struct iomapi_sim_run *run);	/* that may be found here */
+void iomapi_sim_look_at_levels(struct iomapi_sim_run *run);
+/* All that may be found after a crash here has been judged before. */
+bool iomapi_sim_explored(struct iomapi_sim_run *run);
+void iomapi_sim_hash_ack(struct iomapi_sim_run *run, uint64_t id, uint64_t digest);
+void iomapi_sim_unack(struct iomapi_sim_run *run, size_t nr_acks);
 
 /* ---- plan.c ---- */
 

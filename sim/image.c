@@ -174,14 +174,22 @@ static struct iomapi_sim_version **top_of(const struct iomapi_sim_dev *dev, uint
 	return &iomapi_sim_chunk(&dev->image, unit)->top[unit % IOMAPI_SIM_CHUNK];
 }
 
+static uint64_t hash_of(uint64_t unit, const struct iomapi_sim_content *c)
+{
+	return iomapi_sim_mix(unit, c->key, c->bytes != NULL, 0);
+}
+
 void iomapi_sim_move(struct iomapi_sim_dev *dev, uint64_t unit, struct iomapi_sim_content *from)
 {
 	struct iomapi_sim_chunk *chunk = iomapi_sim_chunk(&dev->image, unit);
 	unsigned i = unit % IOMAPI_SIM_CHUNK;
 	uint64_t bit = (uint64_t)1 << i;
 
-	if (chunk->own & bit)
+	if (chunk->own & bit) {
+		dev->image.hash ^= hash_of(unit, &chunk->durable[i]);
 		unit_free(dev, chunk->durable[i].bytes);
+	}
+	dev->image.hash ^= hash_of(unit, from);
 	chunk->durable[i] = *from;
 	chunk->known |= bit;
 	chunk->own |= bit;

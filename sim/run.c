@@ -23,63 +23,7 @@
 
 enum { KEY_WORK = 1001, KEY_CRASH, KEY_IMAGE, KEY_AGAIN };
 
-/* ---- traces, failures ---- */
-
-int iomapi_sim_trace_copy(struct iomapi_sim_trace *to, const struct iomapi_sim_made *made,
-			  size_t nr)
-{
-	if (to->max < nr) {
-		struct iomapi_sim_made *more = iomapi_sim_grow(to->made, nr * sizeof(*more));
-
-		if (!more)
-			return -ENOMEM;
-		to->made = more;
-		to->max = nr;
-	}
-	if (nr)
-		memmove(to->made, made, nr * sizeof(*made));
-	to->nr = nr;
-	return 0;
-}
-
-void iomapi_sim_trace_free(struct iomapi_sim_trace *trace)
-{
-	iomapi_sim_free(trace->made);
-	memset(trace, 0, sizeof(*trace));
-}
-
-size_t iomapi_sim_nr_ops(const struct iomapi_sim_trace *trace)
-{
-	size_t nr = 0;
-
-	for (size_t i = 0; i < trace->nr; i++)
-		nr += trace->made[i].site && !strcmp(trace->made[i].site, "op") &&
-		      trace->made[i].value;
-	return nr;
-}
-
-void iomapi_sim_failure_fini(struct iomapi_sim_failure *failure)
-{
-	iomapi_sim_trace_free(&failure->work);
-	iomapi_sim_trace_free(&failure->recover);
-	iomapi_sim_trace_free(&failure->recover2);
-	iomapi_sim_free(failure->faults);
-	failure->faults = NULL;
-}
-
-int iomapi_sim_next_path(struct iomapi_sim_trace *path, const struct iomapi_sim_trace *made)
-{
-	size_t nr = made->nr;
-	int rc;
-
-	while (nr && made->made[nr - 1].value + 1 >= made->made[nr - 1].n)
-		nr--;
-	rc = iomapi_sim_trace_copy(path, made->made, nr);
-	if (rc || !nr)
-		return rc;
-	path->made[nr - 1].value++;
-	return 1;
-}
+/* ---- failures ---- */
 
 /* The first one counts. */
 static void fail(struct iomapi_sim_run *run, const char *where, int rc)
@@ -99,6 +43,7 @@ static void fail(struct iomapi_sim_run *run, const char *where, int rc)
 	f->event = run->depth > 1 ? run->event[1] : 0;
 	f->event2 = run->depth > 2 ? run->event[2] : 0;
 	f->image = run->image;
+	f->exact = run->exact || run->plan->max_images || run->plan->path;
 	run->made[run->depth] = run->sim->choice.nr_record;
 	run->records[run->depth].made = run->sim->choice.record;
 	f->work.nr = f->recover.nr = f->recover2.nr = 0;
@@ -121,7 +66,7 @@ static void set_choice(struct iomapi_sim_run *run, uint64_t seed,
 	struct iomapi_sim_trace *record = &run->records[run->depth];
 
 	iomapi_sim_choice_init(c, seed);
-	c->still = run->plan->path != NULL;
+	c->still = run->plan->path || run->exact;
 	if (replay) {
 		c->replays = true;
 		c->replay = replay->made;
@@ -140,6 +85,7 @@ static int go_down(struct iomapi_sim_run *run, bool cut, uint64_t seed,
 		return rc;
 	run->depth++;
 	set_choice(run, seed, replay);
+	run->sim->pattern = cut && run->depth == 2 ? run->pattern : NULL;
 	for (unsigned i = 0; cut && i < run->sim->nr_devs; i++)
 		iomapi_sim_overtake(&run->sim->devs[i], &run->sim->devs[i].image);
 	run->oracle[0] = 0;
@@ -194,7 +140,8 @@ static uint64_t second_crash(const struct iomapi_sim_run *run)
 }
 
 /* What there is after a cut, or after the end of work: a fresh engine looks at it. */
-static void look_below(struct iomapi_sim_run *run, bool cut, const struct iomapi_sim_trace *replay)
+void iomapi_sim_look_below(struct iomapi_sim_run *run, bool cut,
+			   const struct iomapi_sim_trace *replay)
 {
 	uint64_t next = run->next_crash, key;
 	size_t nr_acks = run->nr_acks;
@@ -217,7 +164,7 @@ static void look_below(struct iomapi_sim_run *run, bool cut, const struct iomapi
 	if (run->depth == 2 && !cut)
 		run->recover_events = run->sim->nr_passed;
 	come_up(run);
-	run->nr_acks = nr_acks;
+	iomapi_sim_unack(run, nr_acks);
 	run->oracle[0] = 0;
 	run->next_crash = next;
 }
@@ -230,23 +177,6 @@ static uint64_t crash_after(const struct iomapi_sim_run *run, uint64_t event)
 	uint64_t stride = run->plan->stride, k = event ? (event - 1) / stride + 1 : 0;
 
 	return k * stride + 1 + iomapi_sim_mix(run->plan->seed, KEY_CRASH, k, 0) % stride;
-}
-
-/* All that may be found after a cut here. */
-static void look_at_all(struct iomapi_sim_run *run)
-{
-	struct iomapi_sim_trace path = { 0 };
-	uint64_t max = run->plan->max_images;
-	int more;
-
-	do {
-		look_below(run, true, &path);
-		more = iomapi_sim_next_path(&path, &run->records[run->depth + 1]);
-	} while (more == 1 && --max && !run->failed && !run->error);
-	run->cut_short |= more == 1 && !run->failed;
-	if (more < 0)
-		run->error = more;
-	iomapi_sim_trace_free(&path);
 }
 
 /* Since the last crash nothing has changed that survives, nor was more promised. */
@@ -269,7 +199,7 @@ void iomapi_sim_strike(struct iomap_sim *sim)
 
 	if (run->oracle[0])
 		return;			/* it has failed before */
-	if (is_same(run)) {
+	if (is_same(run) || iomapi_sim_explored(run)) {
 		run->next_crash++;
 		return;
 	}
@@ -278,15 +208,17 @@ void iomapi_sim_strike(struct iomap_sim *sim)
 	if (run->depth == 1)
 		run->seen_at_crash = run->nr_seen;
 	if (plan->max_images)
-		look_at_all(run);
+		iomapi_sim_look_at_all(run);
+	if (plan->levels && !again)
+		iomapi_sim_look_at_levels(run);
 	if (like)
-		look_below(run, true, again ? &like->recover2 : &like->recover);
+		iomapi_sim_look_below(run, true, again ? &like->recover2 : &like->recover);
 	if (!again && plan->like && !plan->traces)
 		run->image = plan->like->image;
 	for (uint32_t i = 0; i < (again ? !like : plan->images) && !run->failed; i++) {
 		if (!again && !(plan->like && !plan->traces))
 			run->image = i + (like != NULL);
-		look_below(run, true, NULL);
+		iomapi_sim_look_below(run, true, NULL);
 	}
 	if (!again && plan->stride && !run->failed && !run->error)
 		run->next_crash = crash_after(run, sim->nr_passed);
@@ -345,7 +277,8 @@ static int begin(struct iomapi_sim_run *run, const struct iomapi_sim_plan *plan)
 	run->looked_at = 0;
 	run->nr_notes = 0;
 	run->idle = 0;
-	run->endless = false;
+	run->endless = run->exact = false;
+	run->acks_hash = 0;
 	memset(run->event, 0, sizeof(run->event));
 	run->sim->noise_seed = plan->seed;
 	rc = go_down(run, false, iomapi_sim_mix(plan->seed, KEY_WORK, 0, 0),
@@ -376,7 +309,7 @@ int iomapi_sim_execute(struct iomapi_sim_run *run, const struct iomapi_sim_plan 
 		if (!rc && !run->failed && !run->error)
 			strike_at_end(run);
 		if (!rc && !run->failed && !run->error)
-			look_below(run, false, NULL);
+			iomapi_sim_look_below(run, false, NULL);
 		come_up(run);
 	}
 	if (!rc)
@@ -388,7 +321,9 @@ int iomapi_sim_execute(struct iomapi_sim_run *run, const struct iomapi_sim_plan 
 
 static bool case_ok(const struct iomap_sim_case *c)
 {
-	if (!c || c->struct_size < sizeof(*c) || !c->work || !c->devs || !c->nr_devs)
+	if (!c || c->struct_size < offsetof(struct iomap_sim_case, state))
+		return false;
+	if (!c->work || !c->devs || !c->nr_devs)
 		return false;
 	if (!c->name || !*c->name || strlen(c->name) > 31)
 		return false;
@@ -456,6 +391,7 @@ void iomapi_sim_run_delete(struct iomapi_sim_run **run)
 	iomapi_sim_failure_fini(&r->failure);
 	iomap_sim_delete(&r->sim);
 	iomapi_sim_free(r->acks);
+	iomapi_sim_free(r->explored.keys);
 	iomapi_sim_free(r->notes);
 	iomapi_sim_free(r);
 	*run = NULL;
@@ -480,6 +416,7 @@ IOMAP_API void iomap_sim_ack(struct iomap_sim *sim, uint64_t id, uint64_t digest
 		run->acks = more;
 		run->max_acks = max;
 	}
+	iomapi_sim_hash_ack(run, id, digest);
 	run->acks[run->nr_acks].id = id;
 	run->acks[run->nr_acks++].digest = digest;
 }

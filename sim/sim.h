@@ -89,6 +89,9 @@ struct iomapi_sim_choice {
 void iomapi_sim_choice_init(struct iomapi_sim_choice *c, uint64_t seed);
 /* 0..n-1 for n > 0, evenly. */
 uint32_t iomapi_sim_draw(struct iomapi_sim_choice *c, const char *site, uint32_t n);
+/* A choice that has been made elsewhere, for the record. */
+uint32_t iomapi_sim_made(struct iomapi_sim_choice *c, const char *site, uint32_t n,
+			 uint32_t value);
 /* One time in four; when all is gone through, it is one way of two. */
 bool iomapi_sim_rarely(struct iomap_sim *sim, const char *site);
 /* No choice, for it depends on nothing but its key: another draw elsewhere does not shift it. */
@@ -132,7 +135,7 @@ struct iomapi_sim_write {
 	uint64_t first, last;		/* units of its whole command */
 	uint64_t completed;		/* how many of the device had, with it; or NEVER */
 	uint32_t nr_units, nr_left;	/* left: versions that count */
-	uint32_t queue;
+	uint32_t queue, rank;		/* rank: how many in doubt are older, for patterns */
 	uint8_t stage;
 	bool whole;			/* it never tears at a power cut */
 	uint8_t side;			/* of one that overtakes it, while that is chosen */
@@ -164,6 +167,7 @@ struct iomapi_sim_image {
 	bool cut;			/* else what reads saw is there */
 	uint8_t lines;			/* prefixes are chosen */
 	struct iomapi_sim_zone *zones;	/* NULL: there are none */
+	uint64_t hash;			/* of what was made durable here */
 };
 int iomapi_sim_image_new(struct iomapi_sim_dev *dev);
 void iomapi_sim_image_delete(struct iomapi_sim_dev *dev);
@@ -208,6 +212,23 @@ bool iomapi_sim_never_tears(const struct iomapi_sim_dev *dev, uint64_t addr, uin
 			    uint32_t atomic);
 
 /* ---- survive.c ---- */
+
+/* Which of the writes in doubt are there, by their rank; others than these are chosen. */
+enum iomapi_sim_shape {
+	IOMAPI_SIM_FIRST,		/* those before a */
+	IOMAPI_SIM_ONLY,		/* a and b, which may be the same */
+	IOMAPI_SIM_BUT,			/* all but them */
+	IOMAPI_SIM_CUT,			/* those before a, and its first b units */
+};
+struct iomapi_sim_pattern {
+	enum iomapi_sim_shape shape;
+	uint32_t a, b;
+};
+/* Of so many groups of a write, from that one on, how many are in the pattern; 0 without one. */
+uint32_t iomapi_sim_nr_in(const struct iomap_sim *sim, const struct iomapi_sim_write *w,
+			  uint32_t group, uint32_t nr);
+/* The value that the pattern says; chosen without one. */
+uint32_t iomapi_sim_choose_as(struct iomap_sim *sim, const char *site, uint32_t n, uint32_t value);
 
 /* Power is off: all that is open of the image, in doubt[]; what is in flight counts as written.
  * -ENOMEM.  doubt is the level's, or without one the caller's to free. */
@@ -477,6 +498,7 @@ struct iomap_sim {
 	bool off;
 	uint64_t next_id, digest, nr_unreaped;
 	uint64_t nr_changes;			/* of what may survive */
+	const struct iomapi_sim_pattern *pattern;	/* what survived; NULL: chosen */
 	struct iomapi_sim_dev *devs;
 	unsigned nr_devs, nr_queues;
 	struct iomap_list free_cmds;

@@ -248,16 +248,42 @@ static enum iomapi_sim_fate in_line(struct iomapi_sim_dev *dev, const struct iom
 	return left ? IOMAPI_SIM_THERE : IOMAPI_SIM_GONE;
 }
 
+/* What is below it is the same, and it decides about nothing else. */
+static bool makes_no_difference(struct iomapi_sim_dev *dev, const struct iomapi_sim_image *image,
+				const struct iomapi_sim_version *v)
+{
+	uint64_t unit = v->write->unit + (uint64_t)(v - v->write->versions);
+	const struct iomapi_sim_chunk *chunk = iomapi_sim_chunk(image->below, unit);
+	struct iomapi_sim_content c;
+
+	if ((v->write->whole && v->write->nr_units > 1) || may_be_shorn(dev, v->write))
+		return false;
+	if (v->below)
+		c = v->below->content;
+	else if (chunk->known >> unit % IOMAPI_SIM_CHUNK & 1)
+		c = chunk->durable[unit % IOMAPI_SIM_CHUNK];
+	else if (image->below->below && !image->below->cut)
+		c = iomapi_sim_resolve(dev, image->below, unit);
+	else
+		return false;		/* it may be open */
+	return c.key == v->content.key && !c.bytes == !v->content.bytes;
+}
+
 static void choose_lines(struct iomapi_sim_dev *dev, struct iomapi_sim_image *image)
 {
-	uint32_t left[IOMAPI_SIM_QUEUES] = { 0 };
+	uint32_t left[IOMAPI_SIM_QUEUES] = { 0 }, in[IOMAPI_SIM_QUEUES] = { 0 };
 
 	decide(dev, &image->lines, IOMAPI_SIM_THERE);
-	for (uint32_t k = 0; k < image->nr_doubt; k++)
-		if (has_place(image->doubt[k]))
-			left[line_of(dev, image->doubt[k])] += nr_groups(image->doubt[k]);
+	for (uint32_t k = 0; k < image->nr_doubt; k++) {
+		struct iomapi_sim_write *w = image->doubt[k];
+
+		if (!has_place(w))
+			continue;
+		left[line_of(dev, w)] += nr_groups(w);
+		in[line_of(dev, w)] += iomapi_sim_nr_in(dev->sim, w, 0, nr_groups(w));
+	}
 	for (unsigned i = 0; i < IOMAPI_SIM_QUEUES; i++)
-		left[i] = iomap_sim_choose(dev->sim, "prefix", left[i] + 1);
+		left[i] = iomapi_sim_choose_as(dev->sim, "prefix", left[i] + 1, in[i]);
 	for (uint32_t k = 0; k < image->nr_doubt; k++) {
 		struct iomapi_sim_write *w = image->doubt[k];
 		uint32_t *mine = &left[line_of(dev, w)];
@@ -274,13 +300,16 @@ static enum iomapi_sim_fate fate_of(struct iomapi_sim_dev *dev, struct iomapi_si
 {
 	struct iomapi_sim_write *w = v->write;
 	uint8_t *fate = &w->fates[w->whole ? 0 : v - w->versions];
+	uint32_t unit;
 
 	if (!image->lines && dev->profile.order != IOMAP_SIM_ORDER_ANY &&
 	    !iomapi_sim_is(IOMAPI_SIM_NO_ORDER))
 		choose_lines(dev, image);
 	if (*fate)
 		return *fate;
-	if (!iomap_sim_choose(dev->sim, "survive", 2) ||
+	unit = w->whole ? 0 : (uint32_t)(v - w->versions);
+	if (makes_no_difference(dev, image, v) ||
+	    !iomapi_sim_choose_as(dev->sim, "survive", 2, iomapi_sim_nr_in(dev->sim, w, unit, 1)) ||
 	    (has_failed(w) && iomapi_sim_is(IOMAPI_SIM_FAILED_IS_ABSENT)))
 		decide(dev, fate, IOMAPI_SIM_GONE);
 	else

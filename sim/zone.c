@@ -42,6 +42,14 @@ static bool is_write(const struct iomapi_sim_write *w)
 
 /* ---- life ---- */
 
+bool iomapi_sim_has_zones(const struct iomap_sim *sim)
+{
+	for (unsigned i = 0; i < sim->nr_devs; i++)
+		if (sim->devs[i].image.zones)
+			return true;
+	return false;
+}
+
 int iomapi_sim_zones_new(struct iomapi_sim_dev *dev)
 {
 	uint64_t nr = iomapi_sim_nr_zones(dev);

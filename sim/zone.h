@@ -39,6 +39,7 @@ struct iomapi_sim_zone {
 	struct iomapi_sim_steps steps;	/* of the zone below, once somebody has asked */
 };
 uint64_t iomapi_sim_nr_zones(const struct iomapi_sim_dev *dev);
+bool iomapi_sim_has_zones(const struct iomap_sim *sim);	/* any device */
 int iomapi_sim_zones_new(struct iomapi_sim_dev *dev);
 void iomapi_sim_zones_free_writes(struct iomapi_sim_dev *dev);
 int iomapi_sim_zone_accept(struct iomapi_sim_cmd *cmd);	/* -ENOMEM */

@@ -264,6 +264,23 @@ struct iomap_sim_case {
 	int (*recover)(struct iomap_sim *sim, void *arg);
 	int (*check)(struct iomap_sim *sim, void *arg);
 	void *arg;
+	/* Optional: a digest of all else that recover and check depend on, what work keeps in arg
+	 * say, besides the devices and what was acknowledged; then iomap_sim_exhaust judges crashes
+	 * once that find the same.  Without it only those that were judged in an earlier run. */
+	uint64_t (*state)(struct iomap_sim *sim, void *arg);
+};
+/*
+ * Which images of each crash were judged: some that were drawn; besides, of all that is in doubt,
+ *	ENDS	nothing, and all of it
+ *	LINES	what was before some write; all but one write; only one
+ *	PAIRS	only two writes; all but two
+ *	TEARS	what was before some write, and of that its first block, half of it, all but its
+ *		last
+ * each with those before it; or ALL that there are.  Any but ALL is sampling.
+ */
+enum iomap_sim_level {
+	IOMAP_SIM_LEVEL_DRAWN, IOMAP_SIM_LEVEL_ENDS, IOMAP_SIM_LEVEL_LINES, IOMAP_SIM_LEVEL_PAIRS,
+	IOMAP_SIM_LEVEL_TEARS, IOMAP_SIM_LEVEL_ALL,
 };
 struct iomap_sim_cfg {
 	size_t struct_size;
@@ -281,6 +298,9 @@ struct iomap_sim_cfg {
 	/* Between seeds: non-zero ends the run, as if there were no more.  NULL: no progress. */
 	int (*progress)(void *arg, const struct iomap_sim_report *report);
 	void *progress_arg;
+	/* 0: images are drawn.  Else of each crash all, if they are no more than this; where they
+	 * are more, besides as many of the levels, and drawn ones for what is left of that. */
+	uint32_t all_images, spare_images;
 };
 struct iomap_sim_report {
 	size_t struct_size;
@@ -296,6 +316,9 @@ struct iomap_sim_report {
 	char token[256];		/* for iomap_sim_replay; "": it is too long */
 	char *text;			/* one screen; freed by iomap_sim_report_fini */
 	uint64_t evaluated[IOMAP_SIM_ORACLES];	/* [20]: how often O20 was looked at */
+	uint64_t skipped;		/* crash points that had been explored already */
+	uint32_t level;			/* enum iomap_sim_level: complete at each crash */
+	uint32_t spare32;
 };
 /*
  * Run seeds until one fails.  0: none did; 1: the report has the failure, shrunk; negative: the
@@ -310,7 +333,7 @@ IOMAP_API int iomap_sim_replay(const struct iomap_sim_case *c, const char *token
  * Every choice of work, depth first, a crash before each event, all that may be found after each:
  * for works of a few operations.  Devices take as long as they must and never longer, so how
  * commands overtake each other is not varied.  bound: images at most, 0: no bound; when it was met,
- * exhaustive stays false.
+ * exhaustive stays false.  Crashes that must find what was judged before are left out (skipped).
  */
 IOMAP_API int iomap_sim_exhaust(const struct iomap_sim_case *c, uint64_t bound,
 				struct iomap_sim_report *report);
