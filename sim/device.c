@@ -264,6 +264,8 @@ static int64_t set_times(struct iomapi_sim_cmd *cmd, uint32_t n)
 		effect = *last = done;
 	}
 	cmd->completes = done + hit->late_ns;
+	if (hit->kind == IOMAPI_SIM_CQ_OVERFLOW && cmd->queue->held_until < cmd->completes)
+		cmd->queue->held_until = cmd->completes;
 	return effect;
 }
 
@@ -428,6 +430,15 @@ static void take_effect(struct iomapi_sim_cmd *cmd, uint32_t first, uint32_t nr)
 	}
 }
 
+/* There is no room to tell of its completion. */
+static bool is_held(const struct iomapi_sim_cmd *cmd)
+{
+	int64_t until = cmd->queue->held_until;
+
+	return cmd->completes < until ||
+	       (cmd->completes == until && cmd->hit.kind == IOMAPI_SIM_CQ_OVERFLOW);
+}
+
 void iomapi_sim_cmd_linearise(struct iomapi_sim_cmd *cmd)
 {
 	struct iomapi_sim_dev *dev = cmd->dev;
@@ -446,6 +457,10 @@ void iomapi_sim_cmd_linearise(struct iomapi_sim_cmd *cmd)
 		iomapi_sim_reject(dev, cmd->writes[1]);
 		cmd->writes[1] = NULL;
 		more = false;
+	}
+	if (!more && is_held(cmd)) {
+		cmd->completes = cmd->queue->held_until;
+		iomapi_sim_count(dev->sim, IOMAPI_SIM_CQ_OVERFLOW, &cmd->hit);
 	}
 	cmd->go = more;
 	iomapi_sim_schedule(dev->sim, cmd, more ? IOMAPI_SIM_AT_LINEARISE : IOMAPI_SIM_AT_COMPLETE,
@@ -534,6 +549,13 @@ void iomapi_sim_dev_off(struct iomapi_sim_dev *dev)
 
 /* ---- reaped ---- */
 
+/* What was held back comes all at once. */
+static bool brings_more(const struct iomapi_sim_queue *q)
+{
+	return q->nr_done && q->held_until == q->sim->now && q->sim->nr_events &&
+	       q->sim->events[0].time == q->sim->now;
+}
+
 static int reap(void *queue, struct iomap_bio **done, unsigned min, unsigned max,
 		int64_t timeout_ns)
 {
@@ -543,7 +565,8 @@ static int reap(void *queue, struct iomap_bio **done, unsigned min, unsigned max
 	unsigned n = 0;
 
 	q->refuses = false;
-	while (q->nr_done < min && !__atomic_exchange_n(&q->woken, 0, __ATOMIC_ACQ_REL)) {
+	while ((q->nr_done < min || brings_more(q)) &&
+	       !__atomic_exchange_n(&q->woken, 0, __ATOMIC_ACQ_REL)) {
 		if (!sim->nr_events || sim->events[0].time > until) {
 			iomapi_sim_pass_time(sim, until);
 			break;

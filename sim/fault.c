@@ -39,8 +39,11 @@ const struct iomapi_sim_kind_info iomapi_sim_kinds[IOMAPI_SIM_NR_KINDS] = {
 	KIND(SLOW, "slow", ALL, 0, .ns = SECOND / 10),
 	KIND(REMOVED, "removed", ALL, -ENODEV),
 	KIND(READ_ONLY, "read_only", ALL, 0),
+	KIND(CQ_OVERFLOW, "cq_overflow", ALL, 0, .ns = SECOND / 1000),
 	KIND(ALLOC_FAILS, "alloc_fails", 0, 0),
 	KIND(SHORT_COPY, "short_copy", 0, 0),
+	KIND(CALLBACK_FAILS, "callback_fails", 0, -EIO),
+	KIND(HOSTILE_MAP, "hostile_map", 0, 0),
 	KIND(FLUSH_LIES, "flush_lies", IOMAPI_SIM_FLUSHES, 0),
 	KIND(FUA_IGNORED, "fua_ignored", IOMAPI_SIM_WRITES, 0),
 	KIND(DUPLICATE, "duplicate", ALL, 0),
@@ -153,13 +156,13 @@ static struct iomapi_sim_rule *look(struct iomapi_sim_dev *dev, const struct iom
 
 /* ---- what it does ---- */
 
-_Static_assert(IOMAPI_SIM_NR_KINDS <= 32, "a bit for each kind");
+_Static_assert(IOMAPI_SIM_NR_KINDS <= 64, "a bit for each kind");
 
 /* A command can meet two: late, and not readable. */
 void iomapi_sim_count(struct iomap_sim *sim, unsigned kind, struct iomapi_sim_hit *hit)
 {
 	sim->counters[kind].fired++;
-	hit->kinds |= 1u << kind;
+	hit->kinds |= (uint64_t)1 << kind;
 }
 
 void iomapi_sim_observe(struct iomap_sim *sim, const struct iomapi_sim_hit *hit)
@@ -235,6 +238,9 @@ static int fire(struct iomapi_sim_rule *r, struct iomapi_sim_dev *dev, const str
 	case IOMAPI_SIM_EIO_READ_UNTIL_WRITTEN:
 	case IOMAPI_SIM_BIT_ROT:
 		return spoil(r, dev, bio);	/* counted when it is read */
+	case IOMAPI_SIM_CQ_OVERFLOW:
+		hit->late_ns = r->ns;
+		return 0;			/* counted with all that it holds back */
 	case IOMAPI_SIM_STALE_READ:
 	case IOMAPI_SIM_DUPLICATE:
 		return 0;			/* counted when there is something to do */

@@ -33,7 +33,8 @@ static void print(struct page *p, const char *format, ...)
 static bool is_own(const char *site)	/* the simulator's */
 {
 	static const char *const own[] = {
-		"latency", "failed", "short", "lost", "late", "away", "discard", "writeback",
+		"latency", "failed", "hostile", "short", "lost", "late", "away", "discard",
+		"writeback",
 	};
 
 	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)

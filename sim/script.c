@@ -250,7 +250,8 @@ static int complete(struct parser *p, struct iomapi_sim_rule *r)
 			       "expected units= only with torn, short_read and short_write");
 	if (t[NS].at && !info->ns)
 		return mistake(p, &t[NS],
-			       "expected ns= only with slow, timeout, lost and reordered");
+			       "expected ns= only with slow, timeout, lost, reordered and"
+			       " cq_overflow");
 	if (!r->ns)
 		r->ns = info->ns;
 	return 0;

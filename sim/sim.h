@@ -10,6 +10,7 @@
  *	fault.c		what armed rules do to commands	script.c	rules, as text
  *	sim.c		the clock, the events, the power
  *	env.c		what an environment needs to live in simulated time
+ *	answer.c	what a client's callbacks answer
  *	level.c		worlds that are undone
  *	plain.c		devices by name, for engines without queues
  *	memory.c	where memory comes from; memory_sanity.c: and how mistakes show
@@ -252,7 +253,8 @@ enum iomapi_sim_kind {
 	IOMAPI_SIM_TIMEOUT, IOMAPI_SIM_REMOVED, IOMAPI_SIM_READ_ONLY, IOMAPI_SIM_SLOW,
 	IOMAPI_SIM_SHORT_READ, IOMAPI_SIM_SHORT_WRITE, IOMAPI_SIM_ZERO_LENGTH,
 	IOMAPI_SIM_PARTIAL_BATCH, IOMAPI_SIM_LOST, IOMAPI_SIM_REORDERED,
-	IOMAPI_SIM_ALLOC_FAILS, IOMAPI_SIM_SHORT_COPY,
+	IOMAPI_SIM_ALLOC_FAILS, IOMAPI_SIM_SHORT_COPY, IOMAPI_SIM_CQ_OVERFLOW,
+	IOMAPI_SIM_CALLBACK_FAILS, IOMAPI_SIM_HOSTILE_MAP,
 	/* These break what the device has promised. */
 	IOMAPI_SIM_FLUSH_LIES, IOMAPI_SIM_FUA_IGNORED, IOMAPI_SIM_DUPLICATE,
 	IOMAPI_SIM_MISDIRECTED_WRITE, IOMAPI_SIM_MISDIRECTED_READ, IOMAPI_SIM_BIT_ROT,
@@ -283,7 +285,7 @@ struct iomapi_sim_rule {
 /* What a rule does to a command. */
 struct iomapi_sim_hit {
 	uint8_t kind;
-	uint32_t kinds;			/* a bit for each that was counted, to be observed */
+	uint64_t kinds;			/* a bit for each that was counted, to be observed */
 	int status;
 	uint32_t units;			/* of a write that fails: see iomapi_sim_tear */
 	bool in_two;			/* the first units take effect, the others later */
@@ -334,6 +336,7 @@ struct iomapi_sim_queue {
 	uint32_t index, in_flight;
 	bool refuses;				/* the rest of this batch */
 	bool plain;				/* of calls without libiomap */
+	int64_t held_until;			/* nothing is heard of before; then of all */
 	struct iomap_list done;			/* commands completed, not reaped */
 	uint32_t nr_done;
 	iomap_word woken;
@@ -516,7 +519,7 @@ struct iomap_sim {
 	struct iomapi_sim_rule *rules;
 	size_t nr_rules;
 	struct iomap_sim_counter counters[IOMAPI_SIM_NR_KINDS];
-	char fault_error[400];
+	char fault_error[600];
 	uint64_t next_late;			/* choices when the run was stopped */
 	char refused[160];			/* the last call that could not be; "": none */
 	struct iomapi_sim_oracles *oracles;	/* for life: levels share them */

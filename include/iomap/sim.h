@@ -19,6 +19,7 @@
 
 IOMAP_BEGIN_DECLS
 
+struct iomap;
 struct iomap_sim;
 struct iomap_sim_report;
 
@@ -161,6 +162,9 @@ IOMAP_API int iomap_sim_power_on(struct iomap_sim *sim);
  *				effect is in its turn, on an ordered device too
  *	slow			takes effect, and completes, ns= later than usual (100 ms); on an
  *				ordered device so does what is behind it
+ *	cq_overflow		no room to tell that it is done: it, and all that completes on its
+ *				queue in the meantime, is heard of ns= later than usual (1 ms), at
+ *				once
  *	removed			-ENODEV for this and all after it, and all on their way; the device
  *				is back after power-on
  *	read_only		-EROFS for writes from then on, this one too
@@ -176,6 +180,8 @@ IOMAP_API int iomap_sim_power_on(struct iomap_sim *sim);
  * And to the host itself happen:
  *	alloc_fails		the nth= allocation of an environment
  *	short_copy		its copy from or to user memory stops before the nth= byte of all
+ *	callback_fails		the nth= callback that asks iomap_sim_answer says -EIO
+ *	hostile_map		the nth= map shown to iomap_sim_answer is made to lie
  * What a write that failed left is open again after a power cut: each block (or atomic unit) old or
  * new, or unreadable where sectors may be shorn, whatever was read before.  A write counts as one
  * when it succeeds, discards and zeroes too.
@@ -191,6 +197,16 @@ IOMAP_API int iomap_sim_fault(struct iomap_sim *sim, const char *script);
 IOMAP_API const char *iomap_sim_fault_error(const struct iomap_sim *sim);
 /* The names of the kinds, from 0 on; NULL: there are no more. */
 IOMAP_API const char *iomap_sim_fault_kind(unsigned n);
+
+/*
+ * For callbacks of a client, iomap_begin and writeback_range say, that libiomap must not trust;
+ * map is NULL before anything was done, and later the map that they made:
+ *	rc = iomap_sim_answer(sim, NULL, 0);		-EIO by callback_fails, else 0
+ *	return iomap_sim_answer(sim, map, rc);		rc, with a map that lies by hostile_map
+ * It lies in one of nine ways: it is empty, elsewhere in the file, or wraps; type, flags or address
+ * cannot be, or the address is not aligned, or beyond any device; a hole has one.
+ */
+IOMAP_API int64_t iomap_sim_answer(struct iomap_sim *sim, struct iomap *map, int64_t rc);
 
 struct iomap_sim_counter {
 	size_t struct_size;	/* set by the caller */
