@@ -54,7 +54,7 @@ static int draw_faults(const struct iomap_sim_cfg *cfg, uint64_t seed, struct io
 	plan->faults = cfg->faults;
 	if (!cfg->fault_kinds)
 		return 0;
-	rc = iomapi_sim_draw_faults(seed, cfg->faults, cfg->fault_kinds, cfg->max_faults, drawn);
+	rc = iomapi_sim_draw_faults(seed, cfg, drawn);
 	plan->faults = *drawn;
 	return rc;
 }
@@ -235,14 +235,18 @@ static void defaults(struct iomap_sim_cfg *cfg, const struct iomap_sim_cfg *give
 		cfg->images = 1;
 	if (!cfg->max_faults)
 		cfg->max_faults = 1;
+	if (!cfg->max_broken)
+		cfg->max_broken = 1;
 }
 
 /* A script with a mistake is told in the report. */
-static int try_script(struct iomapi_sim_run *run, const char *script,
+static int try_script(struct iomapi_sim_run *run, const char *script, const char *kinds,
 		      struct iomap_sim_report *report)
 {
 	int rc = script ? iomap_sim_fault(run->sim, script) : 0;
 
+	if (!rc && kinds)
+		rc = iomapi_sim_try_kinds(run->sim, kinds);
 	if (rc == -EINVAL) {
 		report->text = iomapi_sim_alloc(sizeof(run->sim->fault_error));
 		if (report->text)
@@ -267,7 +271,7 @@ IOMAP_API int iomap_sim_check(const struct iomap_sim_case *c, const struct iomap
 	defaults(&cfg, given);
 	rc = iomapi_sim_run_new(c, cfg.seed, &run);
 	if (!rc)
-		rc = try_script(run, cfg.faults, report);
+		rc = try_script(run, cfg.faults, cfg.fault_kinds, report);
 	if (!rc)
 		rc = all_seeds(run, &cfg, report);
 	if (!rc)
@@ -375,7 +379,7 @@ IOMAP_API int iomap_sim_replay(const struct iomap_sim_case *c, const char *token
 	}
 	rc = iomapi_sim_run_new(c, f.seed, &run);
 	if (!rc)
-		rc = try_script(run, f.faults, report);
+		rc = try_script(run, f.faults, NULL, report);
 	if (!rc) {
 		iomapi_sim_token(c, &f, traces, report->token, sizeof(report->token));
 		rc = show(run, &f, traces, false, report);

@@ -146,10 +146,11 @@ void iomapi_sim_unack(struct iomapi_sim_run *run, size_t nr_acks);
 
 /* ---- plan.c ---- */
 
-/* A script of random rules of those kinds behind another one, for a seed; freed by the caller.
- * -EINVAL: no such kind, or none; -ENOMEM. */
-int iomapi_sim_draw_faults(uint64_t seed, const char *script, const char *kinds, uint32_t max,
-			   char **drawn);
+/* Are they kinds, of devices that there are?  -EINVAL and the text in the simulation, -ENOMEM. */
+int iomapi_sim_try_kinds(struct iomap_sim *sim, const char *kinds);
+/* A script of random rules of the kinds behind the one there is, for a seed; freed by the caller.
+ * -ENOMEM. */
+int iomapi_sim_draw_faults(uint64_t seed, const struct iomap_sim_cfg *cfg, char **drawn);
 /* The script without its n-th rule, in place; false: there is none. */
 bool iomapi_sim_drop_fault(char *script, size_t n);
 

@@ -20,9 +20,10 @@
 
 const struct iomapi_sim_kind_info iomapi_sim_kinds[IOMAPI_SIM_NR_KINDS] = {
 	KIND(EIO_READ, "eio_read", IOMAPI_SIM_READS, -EIO),
-	KIND(EIO_READ_UNTIL_WRITTEN, "eio_read_until_written", IOMAPI_SIM_READS, 0),
+	KIND(EIO_READ_UNTIL_WRITTEN, "eio_read_until_written", IOMAPI_SIM_READS, 0, .medium = true),
 	KIND(EIO_WRITE, "eio_write", IOMAPI_SIM_WRITES, -EIO),
-	KIND(EIO_WRITE_PERSISTENT, "eio_write_persistent", IOMAPI_SIM_WRITES, -EIO, .stays = true),
+	KIND(EIO_WRITE_PERSISTENT, "eio_write_persistent", IOMAPI_SIM_WRITES, -EIO, .stays = true,
+	     .medium = true),
 	KIND(LANDED, "landed", IOMAPI_SIM_WRITES, -EIO),
 	KIND(TORN, "torn", IOMAPI_SIM_WRITES, -EIO, .units = true),
 	KIND(FLUSH_ERROR, "flush_error", IOMAPI_SIM_FLUSHES, -EIO),
@@ -38,7 +39,7 @@ const struct iomapi_sim_kind_info iomapi_sim_kinds[IOMAPI_SIM_NR_KINDS] = {
 	KIND(REORDERED, "reordered", ALL, 0, .ns = SECOND / 1000),
 	KIND(SLOW, "slow", ALL, 0, .ns = SECOND / 10),
 	KIND(REMOVED, "removed", ALL, -ENODEV),
-	KIND(READ_ONLY, "read_only", ALL, 0),
+	KIND(READ_ONLY, "read_only", ALL, 0, .medium = true),
 	KIND(CQ_OVERFLOW, "cq_overflow", ALL, 0, .ns = SECOND / 1000),
 	KIND(ALLOC_FAILS, "alloc_fails", 0, 0),
 	KIND(SHORT_COPY, "short_copy", 0, 0),
@@ -49,7 +50,7 @@ const struct iomapi_sim_kind_info iomapi_sim_kinds[IOMAPI_SIM_NR_KINDS] = {
 	KIND(DUPLICATE, "duplicate", ALL, 0),
 	KIND(MISDIRECTED_WRITE, "misdirected_write", 1 << IOMAP_BIO_WRITE, 0),
 	KIND(MISDIRECTED_READ, "misdirected_read", IOMAPI_SIM_READS, 0),
-	KIND(BIT_ROT, "bit_rot", IOMAPI_SIM_READS, 0),
+	KIND(BIT_ROT, "bit_rot", IOMAPI_SIM_READS, 0, .medium = true),
 	KIND(STALE_READ, "stale_read", IOMAPI_SIM_READS, 0),
 	KIND(PHANTOM_WRITE, "phantom_write", 1 << IOMAP_BIO_WRITE, 0),
 };
@@ -396,7 +397,7 @@ void iomapi_sim_rot(struct iomapi_sim_dev *dev, uint64_t unit, uint8_t *mem, uin
 		if (r->kind != IOMAPI_SIM_BIT_ROT || !overlap(r, dev, &first, &end) ||
 		    !is_bad(r, unit))
 			continue;
-		bit = iomapi_sim_mix(sim->noise_seed, i, unit, 2) %
+		bit = iomapi_sim_mix(sim->noise_seed, r->number, unit, 2) %
 		      (dev->profile.logical_block * 8u);
 		mem[bit / 8] ^= (uint8_t)(1u << bit % 8);
 		*hash = iomapi_sim_fold(*hash, bit);
@@ -428,13 +429,40 @@ void iomapi_sim_disarm(struct iomap_sim *sim)
 	iomapi_sim_free(sim->rules);
 	sim->rules = NULL;
 	sim->nr_rules = 0;
+	sim->damage_stays = false;
 	for (unsigned i = 0; i < sim->nr_devs; i++)
 		sim->devs[i].read_only = false;
+}
+
+int iomapi_sim_keep_damage(struct iomap_sim *sim, const struct iomapi_sim_rule *rules, size_t nr)
+{
+	if (!nr)
+		return 0;
+	sim->rules = iomapi_sim_zalloc(nr * sizeof(*sim->rules));
+	if (!sim->rules)
+		return -ENOMEM;
+	for (size_t i = 0; i < nr; i++) {
+		struct iomapi_sim_rule *r = &sim->rules[sim->nr_rules];
+		size_t size = (rules[i].nr_bad + 63) / 64 * 8;
+
+		if (!iomapi_sim_kinds[rules[i].kind].medium)
+			continue;
+		*r = rules[i];
+		if (r->bad) {
+			r->bad = iomapi_sim_alloc(size);
+			if (!r->bad)
+				return -ENOMEM;
+			memcpy(r->bad, rules[i].bad, size);
+		}
+		sim->nr_rules++;
+	}
+	return 0;
 }
 
 IOMAP_API int iomap_sim_fault(struct iomap_sim *sim, const char *script)
 {
 	struct iomapi_sim_rule *rules = NULL, *all = NULL;
+	bool stays = false;
 	int nr;
 
 	sim->fault_error[0] = 0;
@@ -442,7 +470,7 @@ IOMAP_API int iomap_sim_fault(struct iomap_sim *sim, const char *script)
 		iomapi_sim_disarm(sim);
 		return 0;
 	}
-	nr = iomapi_sim_parse(sim, script, &rules);
+	nr = iomapi_sim_parse(sim, script, &rules, &stays);
 	if (nr > 0) {
 		all = iomapi_sim_grow(sim->rules, (sim->nr_rules + (size_t)nr) * sizeof(*all));
 		if (!all)
@@ -450,7 +478,9 @@ IOMAP_API int iomap_sim_fault(struct iomap_sim *sim, const char *script)
 	}
 	if (all)
 		sim->rules = all;
+	sim->damage_stays |= nr >= 0 && stays;
 	for (int i = 0; i < nr; i++) {
+		rules[i].number = (uint32_t)sim->nr_rules;
 		all[sim->nr_rules++] = rules[i];
 		sim->counters[rules[i].kind].armed++;
 	}

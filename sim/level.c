@@ -209,6 +209,14 @@ static int put_above(struct iomapi_sim_dev *dev, struct iomapi_sim_dev *below, b
 	return rc;
 }
 
+/* Power does not mend what the medium has suffered. */
+static int keep_damage(struct iomap_sim *sim, const struct iomapi_sim_level *level)
+{
+	for (unsigned i = 0; i < sim->nr_devs; i++)
+		sim->devs[i].read_only = level->devs[i].read_only;
+	return iomapi_sim_keep_damage(sim, level->sim.rules, level->sim.nr_rules);
+}
+
 int iomapi_sim_enter(struct iomap_sim *sim, struct iomapi_sim_level *level, bool cut)
 {
 	int rc = 0;
@@ -237,6 +245,8 @@ int iomapi_sim_enter(struct iomap_sim *sim, struct iomapi_sim_level *level, bool
 	sim->rules = NULL;
 	sim->nr_rules = 0;
 	memset(sim->self, 0, sizeof(sim->self));
+	if (!rc && sim->damage_stays)
+		rc = keep_damage(sim, level);
 	if (rc)
 		iomapi_sim_leave(sim);
 	return rc;

@@ -3,7 +3,7 @@
  * script.c - fault rules, as text.
  *
  *	script	rule { ';' rule }		a rule may be empty
- *	rule	'at' { term }
+ *	rule	'stay' | 'at' { term }
  *	term	read | write | discard | zeroes | flush | append | reset | finish |
  *		key '=' value
  *
@@ -263,14 +263,29 @@ static int rule(struct parser *p, struct iomapi_sim_rule *r)
 	int rc = 0;
 
 	if (!is_word(p, &start, "at"))
-		return mistake(p, &start, "expected at");
+		return mistake(p, &start, "expected at, or stay alone");
 	memset(p->terms, 0, sizeof(p->terms));
 	for (skip_space(p); !rc && *p->now.at && *p->now.at != ';'; skip_space(p))
 		rc = term(p, r);
 	return rc ? rc : complete(p, r);
 }
 
-int iomapi_sim_parse(struct iomap_sim *sim, const char *script, struct iomapi_sim_rule **rules)
+/* The word stay alone is no rule, but says what becomes of rules. */
+static bool stay(struct parser *p)
+{
+	struct parser before = *p;
+	struct place start = word(p);
+	bool found = is_word(p, &start, "stay");
+
+	skip_space(p);
+	found &= !*p->now.at || *p->now.at == ';';
+	if (!found)
+		*p = before;
+	return found;
+}
+
+int iomapi_sim_parse(struct iomap_sim *sim, const char *script, struct iomapi_sim_rule **rules,
+		     bool *stays)
 {
 	struct parser p = { .sim = sim, .now = { script, 1, 1 } };
 	size_t max = 1;
@@ -283,8 +298,12 @@ int iomapi_sim_parse(struct iomap_sim *sim, const char *script, struct iomapi_si
 		return -ENOMEM;
 	for (;;) {
 		skip_space(&p);
-		if (*p.now.at && *p.now.at != ';')
-			rc = rule(&p, &(*rules)[nr++]);
+		if (*p.now.at && *p.now.at != ';') {
+			if (stay(&p))
+				*stays = true;
+			else
+				rc = rule(&p, &(*rules)[nr++]);
+		}
 		if (rc || !*p.now.at)
 			return rc ? rc : nr;
 		skip(&p, 1);

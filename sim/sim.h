@@ -281,6 +281,7 @@ struct iomapi_sim_rule {
 	uint64_t *bad;			/* a bit for each unit that is not read as it is */
 	const struct iomapi_sim_dev *bad_dev;
 	uint64_t bad_unit, nr_bad;
+	uint32_t number;		/* of all that were armed with it, for its noise */
 };
 /* What a rule does to a command. */
 struct iomapi_sim_hit {
@@ -299,12 +300,16 @@ struct iomapi_sim_kind_info {
 	int status;
 	int64_t ns;			/* without ns=; 0: it takes none */
 	bool stays;			/* from the first time on */
+	bool medium;			/* a state of the device, not of its power */
 	bool units;			/* takes units= */
 };
 extern const struct iomapi_sim_kind_info iomapi_sim_kinds[IOMAPI_SIM_NR_KINDS];
 enum iomapi_sim_kind iomapi_sim_kind_of(const char *name, size_t len);	/* NO_FAULT: none */
 /* Rules for all of a script: how many, or -EINVAL and the text in the simulation, or -ENOMEM. */
-int iomapi_sim_parse(struct iomap_sim *sim, const char *script, struct iomapi_sim_rule **rules);
+int iomapi_sim_parse(struct iomap_sim *sim, const char *script, struct iomapi_sim_rule **rules,
+		     bool *stays);
+/* After a crash: what the medium has suffered, of the rules of the world below.  -ENOMEM. */
+int iomapi_sim_keep_damage(struct iomap_sim *sim, const struct iomapi_sim_rule *rules, size_t nr);
 /* QUEUED: it goes on, with the hit. */
 enum iomap_queued iomapi_sim_offer(struct iomapi_sim_dev *dev, struct iomap_bio *bio,
 				   struct iomapi_sim_hit *hit);
@@ -518,6 +523,7 @@ struct iomap_sim {
 	void *backend_args[1];
 	struct iomapi_sim_rule *rules;
 	size_t nr_rules;
+	bool damage_stays;			/* after a crash, too */
 	struct iomap_sim_counter counters[IOMAPI_SIM_NR_KINDS];
 	char fault_error[600];
 	uint64_t next_late;			/* choices when the run was stopped */

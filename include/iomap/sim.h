@@ -189,6 +189,10 @@ IOMAP_API int iomap_sim_power_on(struct iomap_sim *sim);
  * In zones what can happen to a write can happen to appends, resets and finishes as well; addr= is
  * then a byte of the zone.
  *
+ * The word stay in place of a rule is for cases, whose rules are disarmed at a crash: what is a
+ * state of the medium (eio_read_until_written, eio_write_persistent, read_only, bit_rot) is not
+ * then, and recovery meets it.
+ *
  * NULL disarms: no rules, no unreadable units, no read-only devices; removed ones stay away.
  * -EINVAL: a mistake, then nothing was armed; -ENOMEM.
  */
@@ -302,9 +306,15 @@ struct iomap_sim_cfg {
 	size_t struct_size;
 	uint64_t seed, nr_seeds;	/* the first; default 1000 */
 	uint32_t crash_points, images;	/* of a seed, of a crash: default 16 and 1 */
-	const char *faults;		/* a script, for work only: disarmed at a crash; NULL */
-	/* Kinds of faults, separated by spaces: each seed has up to max_faults of them (default 1)
-	 * somewhere, besides those of the script.  NULL: none. */
+	const char *faults;		/* a script, disarmed at a crash, but see stay; NULL */
+	/*
+	 * Which faults a design can survive, and where: kinds, separated by spaces, anywhere, of a
+	 * device, or of bytes of it:
+	 *	busy eio_write@log eio_read@data:0..4095
+	 * Each seed has up to max_faults of them (default 1) besides those of the script; of those
+	 * that break the device's promises up to max_broken (default 1).  NULL: none.  A mistake
+	 * is -EINVAL, and the report's text has its column.
+	 */
 	const char *fault_kinds;
 	uint32_t max_faults, spare32;
 	/* Run each seed again: with another digest the report (O46) has the first event that
@@ -316,7 +326,7 @@ struct iomap_sim_cfg {
 	void *progress_arg;
 	/* 0: images are drawn.  Else of each crash all, if they are no more than this; where they
 	 * are more, besides as many of the levels, and drawn ones for what is left of that. */
-	uint32_t all_images, spare_images;
+	uint32_t all_images, max_broken;
 };
 struct iomap_sim_report {
 	size_t struct_size;

@@ -125,9 +125,9 @@ def reach(build, library):
 
 # All that the simulator may need besides libiomap: nothing that knows the time, chance or threads.
 SIM_NEEDS = set("""
-    memcpy memmove memset memcmp memchr strlen strcmp strncmp strspn strcspn strchr strpbrk strcpy
-    snprintf vsnprintf malloc calloc realloc free posix_memalign open write close __errno_location
-    __snprintf_chk __vsnprintf_chk __strcpy_chk __memcpy_chk __stack_chk_fail _GLOBAL_OFFSET_TABLE_
+    memcpy memmove memset memcmp memchr strlen strcmp strncmp strspn strcspn strchr strpbrk strstr
+    strcpy snprintf vsnprintf malloc calloc realloc free posix_memalign open write close
+    __errno_location __snprintf_chk __vsnprintf_chk __strcpy_chk __memcpy_chk __stack_chk_fail _GLOBAL_OFFSET_TABLE_
 """.split())
 
 

@@ -7,7 +7,7 @@
 CASE(mistakes_are_told, "", "Line, column and what was expected; nothing is armed")
 {
 	static const struct { const char *script, *error; } mistakes[] = {
-		{ "on read kind=eio_read", "line 1, column 1: expected at" },
+		{ "on read kind=eio_read", "line 1, column 1: expected at, or stay alone" },
 		{ "at read", "line 1, column 8: expected kind=" },
 		{ "at kind=eio_read;\n at read;", "line 2, column 9: expected kind=" },
 		{ "at read kind=eio_raed", "line 1, column 14: expected one of eio_read " },
