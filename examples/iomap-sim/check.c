@@ -44,8 +44,9 @@ static int check(const struct tool_opts *o, uint64_t number, uint64_t seed, uint
 	struct watch w = { .progress.what = "images", .done = done };
 	const struct iomap_sim_cfg cfg = {
 		.struct_size = sizeof(cfg), .seed = seed, .nr_seeds = seeds,
-		.images = (uint32_t)o->images,
-		.faults = o->c->faults(bug), .progress = progress, .progress_arg = &w,
+		.images = (uint32_t)o->images, .faults = o->c->faults(bug),
+		.fault_kinds = bug ? NULL : o->c->fault_kinds,
+		.progress = progress, .progress_arg = &w,
 	};
 	int rc;
 
@@ -215,7 +216,10 @@ static int check_one(const struct tool_opts *o)
 		printf("check: %s seeds=%" PRIu64 " crashes=%" PRIu64 " images=%" PRIu64
 		       " seconds=%.1f%s%s\n", rc ? "failed" : "ok", r.seeds, r.crash_points,
 		       r.images, tool_seconds() - start, rc ? " token=" : "", rc ? r.token : "");
-	free(rc ? r.text : NULL);
+	if (o->jobs > 1)
+		free(rc ? r.text : NULL);	/* what hear has read */
+	else
+		iomap_sim_report_fini(&r);
 	return rc;
 }
 
