@@ -58,27 +58,6 @@ CASE(cases_that_cannot_be, "", "-EINVAL, and nothing is run")
 }
 
 static int add_one(struct iomap_sim *sim, void *arg);
-static int format_zero(struct iomap_sim *sim, void *arg);
-
-CASE(scripts, "", "Line and column of a mistake, or a kind that did nothing, are in the report")
-{
-	struct iomap_sim_case c = case_of(nothing, NULL);
-	struct iomap_sim_report r = { .struct_size = sizeof(r) };
-	struct iomap_sim_cfg cfg = { .struct_size = sizeof(cfg), .faults = "at write kind=torm" };
-
-	ck_assert_int_eq(iomap_sim_check(&c, &cfg, &r), -EINVAL);
-	ck_assert_ptr_nonnull(strstr(r.text, "line 1, column 15: expected one of"));
-	iomap_sim_report_fini(&r);
-	cfg.faults = "at write kind=torn; at op=1 kind=busy";
-	ck_assert_int_eq(iomap_sim_check(&c, &cfg, &r), 0);
-	ck_assert_str_eq(r.unfired, "busy");
-	c = case_of(add_one, NULL);
-	cfg.faults = "at op=1 kind=busy";
-	c.format = format_zero;
-	ck_assert_int_eq(iomap_sim_check(&c, &cfg, &r), 0);
-	ck_assert_str_eq(r.unfired, "");
-}
-
 static int write_and_read(struct iomap_sim *sim, void *arg)
 {
 	uint8_t *page = t_buffer(PAGE, 1), *back = t_buffer(PAGE, 2);
@@ -190,6 +169,65 @@ CASE(work_that_is_not_the_same_twice, "O46", "With twice the digests are compare
 	iomap_sim_report_fini(&r);
 	c = case_of(nothing, NULL);
 	ck_assert_int_eq(iomap_sim_check(&c, &cfg, &r), 0);
+}
+
+static int format_zero(struct iomap_sim *sim, void *arg);
+
+CASE(scripts, "", "Line and column of a mistake, or a kind that did nothing, are in the report")
+{
+	struct iomap_sim_case c = case_of(nothing, NULL);
+	struct iomap_sim_report r = { .struct_size = sizeof(r) };
+	struct iomap_sim_cfg cfg = { .struct_size = sizeof(cfg), .faults = "at write kind=torm" };
+
+	ck_assert_int_eq(iomap_sim_check(&c, &cfg, &r), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(r.text, "line 1, column 15: expected one of"));
+	iomap_sim_report_fini(&r);
+	cfg.faults = "at write kind=torn; at op=1 kind=busy";
+	ck_assert_int_eq(iomap_sim_check(&c, &cfg, &r), 0);
+	ck_assert_str_eq(r.unfired, "busy");
+	c = case_of(add_one, NULL);
+	cfg.faults = "at op=1 kind=busy";
+	c.format = format_zero;
+	ck_assert_int_eq(iomap_sim_check(&c, &cfg, &r), 0);
+	ck_assert_str_eq(r.unfired, "");
+}
+
+/* Recovery writes as often as work did, so where power may go in it differs from seed to seed. */
+static int write_some(struct iomap_sim *sim, void *arg)
+{
+	uint8_t *page = t_buffer(PAGE, 0);
+	int64_t n = PAGE;
+
+	(void)arg;
+	for (unsigned i = iomap_sim_choose(sim, "writes", 8); i && n == PAGE; i--) {
+		memset(page, (int)i, PAGE);
+		n = iomap_sim_pwrite(sim, "disk", page, PAGE, 0, IOMAP_BIO_FUA);
+	}
+	return n != PAGE;
+}
+
+static int write_as_many(struct iomap_sim *sim, void *arg)
+{
+	uint8_t page[PAGE];
+	int64_t n = iomap_sim_pread(sim, "disk", page, PAGE, 0);
+
+	(void)arg;
+	for (unsigned i = page[0] % 8; i && n == PAGE; i--)
+		n = iomap_sim_pwrite(sim, "disk", page, PAGE, PAGE, 0);
+	return n != PAGE;
+}
+
+CASE(recoveries_of_any_length, "O46", "A seed is the same run twice, whatever the one before did")
+{
+	struct iomap_sim_case c = case_of(write_some, NULL);
+	struct iomap_sim_report r = { .struct_size = sizeof(r) };
+	struct iomap_sim_cfg cfg = { .struct_size = sizeof(cfg), .nr_seeds = 50, .twice = true };
+
+	c.format = format_zero;
+	c.recover = write_as_many;
+	ck_assert_int_eq(iomap_sim_check(&c, &cfg, &r), 0);
+	ck_assert_str_eq(r.oracle, "");
+	ck_assert_uint_eq(r.seeds, 50);
 }
 
 /* ---- tokens ---- */
