@@ -17,6 +17,7 @@ struct tool_case {
 	const char *name;
 	unsigned nr_bugs;
 	const char *about;		/* lines of the usage */
+	const char *fault_kinds;	/* that the correct one has to bear; NULL: none */
 	const struct iomap_sim_case *(*get)(unsigned bug);
 	const char *(*bug_name)(unsigned bug);
 	const char *(*faults)(unsigned bug);	/* NULL: it needs none */

@@ -8,7 +8,7 @@
  * sector heals, the checkpoint after that succeeds.  In the end each frame on the device is the
  * pool's, and no page ever went out before its log record.
  * What it leaves out: pages are not kept whole across a power failure (no double-write area), and
- * nothing reads the log again.
+ * nothing reads the log again.  examples/sim_pages has that, around the same cleaner.c and log.c.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -68,8 +68,11 @@ def judge_outside(path, kind, header, root):
     if path.startswith("tests/sim/") and os.path.exists(os.path.join(root, "tests", header)):
         return None
     if path.startswith(("tests/sim/", "examples/iomap-sim/")) and \
-            header.startswith(("sim_unit_test/", "two_files/", "unit/legal_cases.h")):
+            header.startswith(("sim_unit_test/", "sim_pages/", "two_files/",
+                               "unit/legal_cases.h")):
         return None             # the examples that the explorer is tested with
+    if path.startswith("examples/sim_pages/") and header.startswith("page_writer/"):
+        return None             # a database around the same parts
     if path.startswith(("tests/unit/", "tests/fuzz/")):
         return None             # they look inside
     return f'{header} is not public'
