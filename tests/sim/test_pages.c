@@ -42,8 +42,10 @@ static void passes(const struct iomap_sim_case *c, const char *faults, const cha
 
 	ck_assert_int_eq(run(c, &cfg, &report), 0);
 	ck_assert_uint_eq(report.seeds, nr_seeds);
-	if (nr_seeds >= 300)		/* all that is worth a crash was met */
+	if (nr_seeds >= 300) {		/* all that is worth a crash was met, and each fault */
 		ck_assert_str_eq(report.never, "");
+		ck_assert_str_eq(report.unfired, "");
+	}
 	iomap_sim_report_fini(&report);
 }
 
