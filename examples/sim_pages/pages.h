@@ -4,8 +4,8 @@
  *
  * Three tables of 16 rows in pages of 16 KiB, a pool that holds half of them, a redo log, a
  * double-write area and checkpoints, on three devices: "data", "log" and "dw".  It cleans pages by
- * page_writer's cleaner.c, behind page_writer's log.c.  Pages tear: no device here writes 16 KiB as
- * one.
+ * page_writer's cleaner.c, behind page_writer's log.c.  Pages tear: the blocks of a device are
+ * smaller.
  *   threads  one, that of the simulation: who waits drives.
  *   memory   comes from the simulation and goes with its run; what is open must be closed.
  *   errors   negative.  After any of a device the database is broken: every change says so, and

@@ -118,6 +118,7 @@ void pages_pool_init(struct pages *db);
 int pages_pool_get(struct pages *db, uint32_t table, uint32_t page, struct frame **frame);
 int pages_pool_clean(struct pages *db, unsigned nr);
 int pages_pool_settle(struct pages *db);	/* nothing is under way, nothing has failed */
+int pages_pool_write(struct pages *db);		/* nor is any frame dirty */
 void pages_pool_forget(struct pages *db, uint32_t table);
 uint64_t pages_home(const struct table *table, uint32_t page);	/* in pages of the device */
 

@@ -131,6 +131,19 @@ int pages_pool_settle(struct pages *db)
 	return db->error;
 }
 
+/* Once more for those that were changed while they were under way. */
+int pages_pool_write(struct pages *db)
+{
+	int rc = 0;
+
+	for (unsigned i = 0; !rc && i < 2; i++) {
+		rc = pages_pool_clean(db, POOL_FRAMES);
+		if (!rc)
+			rc = pages_pool_settle(db);
+	}
+	return rc;
+}
+
 /* ---- read ---- */
 
 static bool may_go(const struct pages *db, unsigned i)
@@ -155,11 +168,7 @@ static int find_victim(struct pages *db, unsigned *victim)
 			if (may_go(db, *victim))
 				return 0;
 		}
-		rc = pages_pool_clean(db, POOL_FRAMES);
-		rc = rc ? rc : pages_pool_settle(db);
-		/* once more for those that were changed while they were under way */
-		rc = rc ? rc : pages_pool_clean(db, POOL_FRAMES);
-		rc = rc ? rc : pages_pool_settle(db);
+		rc = pages_pool_write(db);
 		if (rc)
 			return rc;
 	}

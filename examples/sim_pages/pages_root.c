@@ -94,16 +94,8 @@ int pages_checkpoint(struct pages *db)
 	if (!rc)
 		rc = log_wait(&db->log, db->last_lsn);
 	if (!rc)
-		rc = pages_pool_clean(db, POOL_FRAMES);
-	if (db->opts.bug != PAGES_BUG_CHECKPOINT) {
-		if (!rc)
-			rc = pages_pool_settle(db);
-		/* those that were changed while they were under way */
-		if (!rc)
-			rc = pages_pool_clean(db, POOL_FRAMES);
-		if (!rc)
-			rc = pages_pool_settle(db);
-	}
+		rc = db->opts.bug == PAGES_BUG_CHECKPOINT ? pages_pool_clean(db, POOL_FRAMES)
+							  : pages_pool_write(db);
 	if (!rc)
 		rc = flush(db);
 	if (!rc)
