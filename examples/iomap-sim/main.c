@@ -41,8 +41,8 @@ static const char usage[] =
 	"        --length N   letters of a work (4)\n"
 	"  replay TOKEN\n"
 	"      a failure again; exit code 1: it fails, 0: it does no longer, 2: a bad token\n"
-	"  digest [--seeds N]\n"
-	"      one number of all that happens in N seeds: the same with every compiler\n"
+	"  digest [CASE] [--seeds N]\n"
+	"      one number of all that happens in N seeds: the same with every compiler (kv)\n"
 	"  bench\n"
 	"      what an image, a seed and a log of 40 sectors in flight cost\n"
 	"\n"
@@ -126,18 +126,18 @@ static int parse(int argc, char **argv, struct tool_opts *o)
 	return 0;
 }
 
-static int check(struct tool_opts *o, const char *name)
+static int on_case(struct tool_opts *o, const char *name, int (*run)(const struct tool_opts *o))
 {
 	const struct tool_case *const *c = tool_cases;
 
 	while (*c && strcmp((*c)->name, name))
 		c++;
 	if (!*c)
-		return mistake("check wants a case, and there is none that is called", name);
+		return mistake("there is no case", name);
 	o->c = *c;
 	if (o->bug > o->c->nr_bugs)
 		return mistake("there is no such bug in", name);
-	return tool_check(o);
+	return run(o);
 }
 
 int main(int argc, char **argv)
@@ -154,7 +154,10 @@ int main(int argc, char **argv)
 	argv += optind + 1;
 	argc -= optind + 1;
 	if (!strcmp(command, "check"))
-		return argc == 1 ? check(&o, argv[0]) : mistake("check wants", "one case");
+		return argc == 1 ? on_case(&o, argv[0], tool_check)
+				 : mistake("check wants", "one case");
+	if (!strcmp(command, "digest") && argc < 2)
+		return on_case(&o, argc ? argv[0] : tool_cases[0]->name, tool_digest);
 	if (!strcmp(command, "replay"))
 		return argc == 1 ? tool_replay(&o, argv[0]) : mistake("replay wants", "one token");
 	if (argc)
@@ -165,10 +168,6 @@ int main(int argc, char **argv)
 		return tool_legal(&o);
 	if (!strcmp(command, "exhaust"))
 		return tool_exhaust(&o);
-	if (o.bug > o.c->nr_bugs)
-		return mistake("there is no such bug in", o.c->name);
-	if (!strcmp(command, "digest"))
-		return tool_digest(&o);
 	if (!strcmp(command, "bench"))
 		return tool_bench(&o);
 	return mistake("unknown command", command);
