@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "sim.h"
+#include "oracle.h"
 
 static int64_t now_ns(void *arg)
 {
@@ -77,15 +77,34 @@ const struct iomap_sync_ops iomapi_sim_sync = {
 
 static void *env_alloc(void *arg, size_t size, size_t align)
 {
-	return iomapi_sim_host(arg, IOMAPI_SIM_ALLOC_FAILS, 1) ? iomapi_sim_align(size, align)
-							       : NULL;
+	struct iomapi_sim_host *host = arg;
+
+	if (!iomapi_sim_host(host->sim, IOMAPI_SIM_ALLOC_FAILS, 1))
+		return NULL;
+	return iomapi_sim_host_alloc(host, size, align);
 }
 
 static void env_dealloc(void *arg, void *mem, size_t size)
 {
+	iomapi_sim_host_free(arg, mem, size);
+}
+
+/* There is none to open it in. */
+static void *no_alloc(void *arg, size_t size, size_t align)
+{
 	(void)arg;
 	(void)size;
-	iomapi_sim_free(mem);
+	(void)align;
+	return NULL;
+}
+
+static void set_memory(struct iomap_sim *sim, struct iomap_env_opts *opts)
+{
+	struct iomapi_sim_host *host = iomapi_sim_host_new(sim);
+
+	opts->alloc = host ? env_alloc : no_alloc;
+	opts->dealloc = env_dealloc;
+	opts->alloc_arg = host;
 }
 
 static size_t copy_in(void *arg, void *dst, const void *user, size_t len)
@@ -122,11 +141,9 @@ IOMAP_API void iomap_sim_env_opts(struct iomap_sim *sim, struct iomap_env_opts *
 	opts->now_arg = sim;
 	opts->sync = &iomapi_sim_sync;
 	opts->sync_arg = sim;
-	if (!opts->alloc) {
-		opts->alloc = env_alloc;
-		opts->dealloc = env_dealloc;
-		opts->alloc_arg = sim;
-	}
+	/* what is ours serves one environment, even if the options serve again */
+	if (!opts->alloc || opts->alloc == env_alloc || opts->alloc == no_alloc)
+		set_memory(sim, opts);
 	if (!opts->copy) {
 		opts->copy = &copy_ops;
 		opts->copy_arg = sim;

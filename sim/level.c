@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "sim.h"
+#include "oracle.h"
 
 #define BLOCK	((size_t)256 << 10)
 #define ALIGN	((size_t)16)
@@ -239,6 +239,7 @@ int iomapi_sim_enter(struct iomap_sim *sim, struct iomapi_sim_level *level, bool
 	sim->nr_plain = 0;
 	sim->plain_error = 0;
 	sim->files = NULL;
+	sim->hosts = NULL;
 	sim->engine = NULL;
 	sim->refused[0] = 0;
 	sim->on_submit = NULL;
@@ -257,6 +258,7 @@ void iomapi_sim_leave(struct iomap_sim *sim)
 	struct iomapi_sim_level *level = sim->level;
 	struct iomap_sim_counter counters[IOMAPI_SIM_NR_KINDS];
 
+	iomapi_sim_hosts_drop(sim);
 	iomapi_sim_disarm(sim);
 	memcpy(counters, sim->counters, sizeof(counters));
 	forget_fates(&level->remembered);

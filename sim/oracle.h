@@ -18,6 +18,7 @@
 struct iomapi_sim_oracles {
 	uint64_t evaluated[IOMAP_SIM_ORACLES], violated[IOMAP_SIM_ORACLES];
 	char first[256];		/* found without a case */
+	struct iomapi_sim_host *idle, *open;	/* open: and their level is gone */
 };
 /* ---- oracle.c ---- */
 bool iomapi_sim_watches(const struct iomap_sim *sim, unsigned oracle);
@@ -43,5 +44,21 @@ void iomapi_sim_judge_closed(const struct iomapi_sim_queue *queue);
 void iomapi_sim_judge_dev_closed(const struct iomapi_sim_dev *dev);
 /* Work or check of a case is over. */
 void iomapi_sim_judge_end(struct iomap_sim *sim, const char *what);
+
+/* ---- oracle_env.c ---- */
+
+struct iomapi_sim_host {
+	struct iomap_sim *sim;
+	struct iomapi_sim_host *next;
+	void *env;			/* the first block it took; NULL: it is not open */
+	uint64_t nr_live, bytes;	/* blocks besides that */
+	struct iomap_list kept;		/* freed, and looked at */
+	size_t kept_bytes;
+};
+struct iomapi_sim_host *iomapi_sim_host_new(struct iomap_sim *sim);
+void *iomapi_sim_host_alloc(struct iomapi_sim_host *host, size_t size, size_t align);
+void iomapi_sim_host_free(struct iomapi_sim_host *host, void *mem, size_t size);
+void iomapi_sim_hosts_drop(struct iomap_sim *sim);	/* this level is over */
+void iomapi_sim_hosts_delete(struct iomap_sim *sim);
 
 #endif

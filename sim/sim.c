@@ -332,6 +332,8 @@ IOMAP_API void iomap_sim_delete(struct iomap_sim **sim)
 		iomapi_sim_free(l);
 	iomapi_sim_disarm(s);
 	iomapi_sim_free(s->devs);
+	if (s->oracles)
+		iomapi_sim_hosts_delete(s);
 	iomapi_sim_free(s->oracles);
 	iomapi_sim_free(s->events);
 	iomapi_sim_free(s->choice.record);

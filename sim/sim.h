@@ -529,6 +529,7 @@ struct iomap_sim {
 	uint64_t next_late;			/* choices when the run was stopped */
 	char refused[160];			/* the last call that could not be; "": none */
 	struct iomapi_sim_oracles *oracles;	/* for life: levels share them */
+	struct iomapi_sim_host *hosts;		/* of this level: places for environments */
 	uint64_t watched;			/* oracles that were asked for, a bit each */
 	uint64_t self[32];			/* of the one thread, for the library */
 };

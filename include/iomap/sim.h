@@ -101,7 +101,8 @@ IOMAP_API void iomap_sim_delete(struct iomap_sim **sim);
  * Fill in the clock, the waits, the backend and no executor, for deferred work runs in whoever
  * waits; where the caller has none of his own also the allocator and the copy functions, to which
  * alloc_fails and short_copy happen, and the log hook, whose last record the report of a failure
- * has.  The rest of the options stays the caller's.
+ * has.  The rest of the options stays the caller's.  Once for each environment: its memory is
+ * watched (O28, O29).
  */
 IOMAP_API void iomap_sim_env_opts(struct iomap_sim *sim, struct iomap_env_opts *opts);
 
@@ -231,6 +232,8 @@ IOMAP_API int iomap_sim_fault_counters(const struct iomap_sim *sim, const char *
  *	O26	commands in flight overlap only if both read; for plain calls where it is asked for
  *	O27	commands are in the device, in blocks, within its limits; one that is not ends
  *		with -EIO
+ *	O28	an environment that closes has given back all of its memory
+ *	O29	no memory of one is freed twice, or written to behind its end or after it was freed
  *	O30	none of its bios is in flight when a device is closed for the last time
  *	O44 O46 O47	a run ends; it is the same again; writes are in the client's order
  * Only where iomap_sim_watch asks for them, for they cost more or not every engine keeps to them:
