@@ -98,13 +98,25 @@ static void *no_alloc(void *arg, size_t size, size_t align)
 	return NULL;
 }
 
-static void set_memory(struct iomap_sim *sim, struct iomap_env_opts *opts)
+/* What is ours serves one environment, even if the options serve again. */
+static void set_host(struct iomap_sim *sim, struct iomap_env_opts *opts)
 {
-	struct iomapi_sim_host *host = iomapi_sim_host_new(sim);
+	bool memory = !opts->alloc || opts->alloc == env_alloc || opts->alloc == no_alloc;
+	bool trace = (!opts->trace || opts->trace == iomapi_sim_trace) &&
+		     sim->watched & IOMAPI_SIM_HEARD;
+	struct iomapi_sim_host *host = memory || trace ? iomapi_sim_host_new(sim) : NULL;
 
-	opts->alloc = host ? env_alloc : no_alloc;
-	opts->dealloc = env_dealloc;
-	opts->alloc_arg = host;
+	if (memory) {
+		opts->alloc = host ? env_alloc : no_alloc;
+		opts->dealloc = env_dealloc;
+		opts->alloc_arg = host;
+	}
+	if (opts->trace == iomapi_sim_trace)
+		opts->trace = NULL;
+	if (trace && host && iomapi_sim_listen(host)) {
+		opts->trace = iomapi_sim_trace;
+		opts->trace_arg = host;
+	}
 }
 
 static size_t copy_in(void *arg, void *dst, const void *user, size_t len)
@@ -141,9 +153,7 @@ IOMAP_API void iomap_sim_env_opts(struct iomap_sim *sim, struct iomap_env_opts *
 	opts->now_arg = sim;
 	opts->sync = &iomapi_sim_sync;
 	opts->sync_arg = sim;
-	/* what is ours serves one environment, even if the options serve again */
-	if (!opts->alloc || opts->alloc == env_alloc || opts->alloc == no_alloc)
-		set_memory(sim, opts);
+	set_host(sim, opts);
 	if (!opts->copy) {
 		opts->copy = &copy_ops;
 		opts->copy_arg = sim;

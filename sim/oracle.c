@@ -16,7 +16,7 @@
 #define BIT(oracle)	((uint64_t)1 << (oracle))
 #define ALWAYS		(BIT(20) | BIT(27) | BIT(28) | BIT(29) | BIT(30) | BIT(44) | BIT(46) | \
 			 BIT(47))
-#define ASKED		(BIT(25) | BIT(26))
+#define ASKED		(BIT(25) | BIT(26) | IOMAPI_SIM_HEARD)
 
 /* "O25", and what is behind it; 0: none of ours. */
 static unsigned number_of(const char *text, const char **end)

@@ -105,6 +105,9 @@ void iomapi_sim_judge_accepted(struct iomapi_sim_cmd *cmd)
 		iomapi_sim_found(sim, 20, "a bio at %llu of %s was submitted while in flight",
 				 (ull)bio->addr, cmd->dev->name);
 	bio->backend[2] = cmd->id;
+	sim->oracles->last_bio = bio;
+	sim->oracles->last_dev = cmd->dev;
+	iomapi_sim_hear_write(cmd, false);
 }
 
 /* Made anew and submitted while in flight, it is another command's by now. */
@@ -116,6 +119,8 @@ void iomapi_sim_judge_reaped(const struct iomapi_sim_cmd *cmd)
 		iomapi_sim_found(cmd->dev->sim, 20, "a bio at %llu of %s completes twice",
 				 (ull)bio->addr, cmd->dev->name);
 	bio->backend[2] = 0;
+	if (bio->status)
+		iomapi_sim_hear_write(cmd, true);
 }
 
 void iomapi_sim_judge_closed(const struct iomapi_sim_queue *queue)

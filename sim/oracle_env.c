@@ -47,6 +47,14 @@ static bool is_filled(const uint8_t *mem, size_t len, uint8_t byte)
 
 /* ---- hosts ---- */
 
+static void forget_heard(struct iomapi_sim_host *host)
+{
+	if (host->heard)
+		iomapi_sim_unheard(host, false);
+	iomapi_sim_free(host->heard);
+	host->heard = NULL;
+}
+
 struct iomapi_sim_host *iomapi_sim_host_new(struct iomap_sim *sim)
 {
 	struct iomapi_sim_host *host = sim->oracles->idle;
@@ -54,9 +62,10 @@ struct iomapi_sim_host *iomapi_sim_host_new(struct iomap_sim *sim)
 	if (host)
 		sim->oracles->idle = host->next;
 	else
-		host = iomapi_sim_alloc(sizeof(*host));
+		host = iomapi_sim_zalloc(sizeof(*host));
 	if (!host)
 		return NULL;
+	forget_heard(host);
 	*host = (struct iomapi_sim_host){ .sim = sim, .next = sim->hosts };
 	iomap_list_init(&host->kept);
 	sim->hosts = host;
@@ -82,6 +91,7 @@ static void free_hosts(struct iomapi_sim_host *host)
 	while (host) {
 		struct iomapi_sim_host *next = host->next;
 
+		forget_heard(host);
 		iomapi_sim_free(host);
 		host = next;
 	}
@@ -151,6 +161,8 @@ static void judge_close(struct iomapi_sim_host *host)
 				 (unsigned long long)host->nr_live);
 	while (!iomap_list_empty(&host->kept))
 		let_go(host);
+	if (host->heard)
+		iomapi_sim_unheard(host, true);
 	host->env = NULL;
 	host->nr_live = host->bytes = 0;
 }
@@ -180,15 +192,15 @@ void iomapi_sim_host_free(struct iomapi_sim_host *host, void *mem, size_t size)
 {
 	if (!judge_free(host, mem, size))
 		return;
-	if (mem != host->env) {
+	if (mem == host->env) {
+		judge_close(host);
+	} else if (host->env) {		/* else it comes too late, and that was found */
 		host->nr_live--;
 		host->bytes -= size;
 		if (size <= MAX_KEPT) {
 			keep(host, tail_of(mem, size));
 			return;
 		}
-	} else {
-		judge_close(host);
 	}
 	tail_of(mem, size)->magic = 0;
 	iomapi_sim_free(mem);

@@ -324,8 +324,11 @@ IOMAP_API void iomap_sim_delete(struct iomap_sim **sim)
 	if (!s)
 		return;
 	iomapi_sim_files_drop(s);
-	for (unsigned i = 0; i < s->nr_devs; i++)
+	for (unsigned i = 0; i < s->nr_devs; i++) {
+		while ((l = iomap_list_pop(&s->devs[i].in_flight)))
+			iomap_list_add_tail(&s->free_cmds, l);	/* an environment left it */
 		iomapi_sim_image_delete(&s->devs[i]);
+	}
 	while ((l = iomap_list_pop(&s->free_cmds)))
 		iomapi_sim_free(iomap_container_of(l, struct iomapi_sim_cmd, node));
 	while ((l = iomap_list_pop(&s->blocks)))

@@ -239,6 +239,13 @@ IOMAP_API int iomap_sim_fault_counters(const struct iomap_sim *sim, const char *
  * Only where iomap_sim_watch asks for them, for they cost more or not every engine keeps to them:
  *	O25	what a write brings does not change in flight: for frames, and for files of
  *		IOMAP_INODE_STABLE, others may change while they are written
+ * Likewise, of environments whose options are filled in after that, and have no trace hook:
+ *	O21	each ioend ends once, after its last bio, with the first error of its bios
+ *	O22	what joins an ioend, or is merged into one, follows it in the file and on the
+ *		device, and is of its kind; nothing is merged twice
+ *	O23	what is written was dirty, was offered, and goes out once in a pass
+ *	O24	folios: dirty, chosen, offered, written; none is dropped or chosen in between
+ *	O33	each map that was begun is ended once, with no more done than was asked for
  */
 #define IOMAP_SIM_ORACLES	48u
 /* Also these from now on, "O25 O26", until the end of a case's callback, and in what comes after a

@@ -22,6 +22,7 @@ enum iomap_trace_event {
 	IOMAP_TRACE_BIO_END, IOMAP_TRACE_IOEND_END, IOMAP_TRACE_FOLIO_WRITTEN,
 	IOMAP_TRACE_DIO_START, IOMAP_TRACE_DIO_END, IOMAP_TRACE_DAX_FAULT, IOMAP_TRACE_DAX_SYNC,
 	IOMAP_TRACE_FILE_SYNC, IOMAP_TRACE_FLUSH,
+	IOMAP_TRACE_IOEND_MERGE,	/* one that has ended joins the one named by into */
 };
 enum iomap_trace_why {		/* why a range could not join the ioend before it */
 	IOMAP_WHY_FIRST, IOMAP_WHY_KIND, IOMAP_WHY_FILE, IOMAP_WHY_DEVICE, IOMAP_WHY_SIZE,
@@ -40,6 +41,7 @@ struct iomap_trace_record {
 	uint64_t id;			/* of the ioend, bio or direct I/O */
 	/* Why the ioend began: enum iomap_trace_why.  ADD_TO_IOEND has result 1 where it did. */
 	uint32_t why, spare32;
+	uint64_t into;			/* IOEND_MERGE: the id of the ioend that absorbs it */
 };
 IOMAP_API const char *iomap_trace_name(enum iomap_trace_event event);
 

@@ -11,6 +11,8 @@
  *
  * Threads: whoever owns the ioends.
  */
+#include "base/trace.h"
+#include "inode/inode.h"
 #include "writeback/writeback.h"
 
 /* Equal on both sides, or they complete in different ways. */
@@ -68,6 +70,10 @@ static void absorb(struct iomap_ioend *ioend, struct iomap_ioend *next)
 {
 	struct iomap_list *l;
 
+	iomapi_trace(ioend->inode->env, .event = IOMAP_TRACE_IOEND_MERGE, .inode = next->inode,
+		     .bdev = next->bio.bdev, .pos = next->offset, .len = next->size,
+		     .addr = next->addr, .flags = next->flags, .id = next->wb_seq,
+		     .result = next->error, .into = ioend->wb_seq);
 	iomap_list_add_tail(&ioend->merged, &next->list);
 	while ((l = iomap_list_pop(&next->merged)))
 		iomap_list_add_tail(&ioend->merged, l);
