@@ -48,6 +48,7 @@ static int queue_open(void *arg, struct iomap_env *env, const struct iomap_ioq_o
 	iomap_list_init(&q->done);
 	q->sim = sim;
 	q->index = sim->nr_queues++;
+	q->opened = true;
 	*reason = "simulated";
 	*queue = q;
 	return 0;

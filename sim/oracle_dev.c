@@ -74,9 +74,10 @@ static const char *wrong(const struct iomapi_sim_dev *dev, const struct iomap_bi
 	return bio->flags && wrong_flags(p, bio) ? wrong_flags(p, bio) : wrong_segs(p, bio);
 }
 
+/* Of no environment. */
 static bool is_plain(const struct iomapi_sim_queue *queue)
 {
-	return queue->plain;
+	return !queue->opened;
 }
 
 bool iomapi_sim_judge_bio(const struct iomapi_sim_queue *queue, const struct iomapi_sim_dev *dev,

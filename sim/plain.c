@@ -47,7 +47,6 @@ static int send(struct iomap_sim *sim, struct iomapi_sim_dev *dev, struct plain 
 	if (!sim->plain.sim) {
 		iomap_list_init(&sim->plain.done);
 		sim->plain.sim = sim;
-		sim->plain.plain = true;
 		sim->plain.index = sim->nr_queues++;
 	}
 	p->bio.backend[0] = p->bio.len;

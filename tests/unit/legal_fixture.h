@@ -388,8 +388,7 @@ static inline int work_of(struct iomap_sim *sim, void *arg)
 	int rc;
 
 	for (unsigned q = 0; q < 2; q++) {
-		w->queues[q] = (struct iomapi_sim_queue){ .sim = sim, .index = q,
-			.plain = true };	/* they may overlap */
+		w->queues[q] = (struct iomapi_sim_queue){ .sim = sim, .index = q };
 		iomap_list_init(&w->queues[q].done);
 	}
 	memset(w->slots, 0, sizeof(w->slots));
