@@ -14,6 +14,7 @@
 
 /* Those that somebody here looks at. */
 #define BIT(oracle)	((uint64_t)1 << (oracle))
+#define TOLD		(BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5))
 #define ALWAYS		(BIT(20) | BIT(27) | BIT(28) | BIT(29) | BIT(30) | BIT(44) | BIT(46) | \
 			 BIT(47))
 #define ASKED		(BIT(25) | BIT(26) | IOMAPI_SIM_HEARD)
@@ -28,7 +29,7 @@ static unsigned number_of(const char *text, const char **end)
 	for (; *text >= '0' && *text <= '9' && n < IOMAP_SIM_ORACLES; text++)
 		n = 10 * n + (unsigned)(*text - '0');
 	*end = text;
-	return n < IOMAP_SIM_ORACLES && (ALWAYS | ASKED) & BIT(n) ? n : 0;
+	return n < IOMAP_SIM_ORACLES && (TOLD | ALWAYS | ASKED) & BIT(n) ? n : 0;
 }
 
 IOMAP_API int iomap_sim_watch(struct iomap_sim *sim, const char *oracles)

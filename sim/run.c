@@ -286,6 +286,7 @@ static int begin(struct iomapi_sim_run *run, const struct iomapi_sim_plan *plan)
 	if (rc)
 		return rc;
 	run->sim->digest = plan->seed;
+	run->sim->models = NULL;
 	if (plan->faults)
 		rc = iomap_sim_fault(run->sim, plan->faults);
 	run->next_crash = first_crash(run);

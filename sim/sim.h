@@ -17,6 +17,7 @@
  *	file.c		files on a device: the calls
  *	file_cache.c	what of them is not durable yet	file_disk.c	how they lie on the device
  *	hash.c		of bytes
+ *	model.c		what may be found of a file
  *	oracle*.c	what watches all this: see oracle.h
  *	dump.c		a device's content in a file
  *	misuse.c	calls that cannot be, runs that do not end
@@ -529,6 +530,7 @@ struct iomap_sim {
 	uint64_t next_late;			/* choices when the run was stopped */
 	char refused[160];			/* the last call that could not be; "": none */
 	struct iomapi_sim_oracles *oracles;	/* for life: levels share them */
+	struct iomapi_sim_model *models;	/* files that work has told about */
 	struct iomapi_sim_host *hosts;		/* of this level: places for environments */
 	uint64_t watched;			/* oracles that were asked for, a bit each */
 	uint64_t self[32];			/* of the one thread, for the library */

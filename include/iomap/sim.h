@@ -409,6 +409,37 @@ IOMAP_API int iomap_sim_each_candidate(struct iomap_sim *sim, const char *dev, u
 /* Something that must be true in one seed at least, or the test tests less than it says: the
  * report's never has the name.  name lives as long as the program. */
 IOMAP_API void iomap_sim_sometimes(struct iomap_sim *sim, const char *name, bool cond);
+/*
+ * A file, by a number of the caller's, and what may be found of it after a crash: work tells what
+ * it is about to ask of the engine, and what the engine has promised; check has it judged.  Without
+ * a case the test does both; in one, what is told elsewhere than in work is ignored.
+ *	O1	what was synced, and not touched since, is there to the byte
+ *	O2	what was written over since is old or new
+ *	O3	what was new since is zero or new; holes are empty
+ *	O4	behind an end that the file had since are zeros, or what was written there later;
+ *		there is nothing behind the one it has
+ *	O5	the size is between the least and the most it was since
+ * write: -EFBIG beyond 64 MiB; -ENOMEM.
+ */
+IOMAP_API int iomap_sim_model_write(struct iomap_sim *sim, uint64_t file, const void *mem,
+				    size_t len, uint64_t pos);
+IOMAP_API int iomap_sim_model_truncate(struct iomap_sim *sim, uint64_t file, uint64_t size);
+/* All so far is durable. */
+IOMAP_API void iomap_sim_model_sync(struct iomap_sim *sim, uint64_t file);
+struct iomap_sim_found {
+	size_t struct_size;
+	uint64_t size;		/* of the file */
+	/* Bytes that were read; fewer than asked for only at the end, else they are lost. */
+	int64_t (*read)(void *arg, void *mem, size_t len, uint64_t pos);
+	void *arg;
+	/* A piece of that size, of which any byte was touched since, may be anything: of engines
+	 * that write whole blocks in place, where sectors may be shorn.  0: not so. */
+	uint32_t shorn, spare32;
+};
+/* NULL: it was not found, which is as if it were empty.  0; 1: it failed, as by iomap_sim_fail;
+ * -EINVAL. */
+IOMAP_API int iomap_sim_judge_file(struct iomap_sim *sim, uint64_t file,
+				   const struct iomap_sim_found *found);
 /* For the operation list of a report. */
 IOMAP_API void iomap_sim_note(struct iomap_sim *sim, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
