@@ -2,7 +2,7 @@
 /*
  * sim/explore.h - what the files of the explorer share.
  *
- *	run.c		one execution of a case, with its crashes
+ *	run.c		one execution of a case, with its crashes	again.c	recovered twice
  *	check.c		many of them		shrink.c	a failure made small
  *	trace.c		choices		plan.c		faults that a seed draws
  *	levels.c	all that a crash may leave, or what stands for it
@@ -143,6 +143,14 @@ void iomapi_sim_look_at_levels(struct iomapi_sim_run *run);
 bool iomapi_sim_explored(struct iomapi_sim_run *run);
 void iomapi_sim_hash_ack(struct iomapi_sim_run *run, uint64_t id, uint64_t digest);
 void iomapi_sim_unack(struct iomapi_sim_run *run, size_t nr_acks);
+/* A level more, with choices of its own: of that seed, or those; and one less. */
+int iomapi_sim_go_down(struct iomapi_sim_run *run, bool cut, uint64_t seed,
+		       const struct iomapi_sim_trace *replay);
+void iomapi_sim_come_up(struct iomapi_sim_run *run);
+
+/* ---- again.c ---- */
+int iomapi_sim_check_content(struct iomapi_sim_run *run);	/* what check says */
+void iomapi_sim_look_again(struct iomapi_sim_run *run);
 
 /* ---- plan.c ---- */
 

@@ -14,10 +14,10 @@
 
 /* Those that somebody here looks at. */
 #define BIT(oracle)	((uint64_t)1 << (oracle))
-#define TOLD		(BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5))
+#define TOLD		(BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(9))
 #define ALWAYS		(BIT(20) | BIT(27) | BIT(28) | BIT(29) | BIT(30) | BIT(44) | BIT(46) | \
 			 BIT(47))
-#define ASKED		(BIT(25) | BIT(26) | IOMAPI_SIM_HEARD)
+#define ASKED		(BIT(8) | BIT(25) | BIT(26) | IOMAPI_SIM_HEARD)
 
 /* "O25", and what is behind it; 0: none of ours. */
 static unsigned number_of(const char *text, const char **end)

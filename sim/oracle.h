@@ -50,6 +50,8 @@ void iomapi_sim_judge_dev_closed(const struct iomapi_sim_dev *dev);
 /* Work or check of a case is over. */
 void iomapi_sim_judge_end(struct iomap_sim *sim, const char *what);
 
+void iomapi_sim_read_in_check(const struct iomapi_sim_cmd *cmd);	/* again.c */
+
 /* ---- oracle_env.c ---- */
 
 struct iomapi_sim_host {

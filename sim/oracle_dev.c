@@ -120,6 +120,8 @@ void iomapi_sim_judge_reaped(const struct iomapi_sim_cmd *cmd)
 		iomapi_sim_found(cmd->dev->sim, 20, "a bio at %llu of %s completes twice",
 				 (ull)bio->addr, cmd->dev->name);
 	bio->backend[2] = 0;
+	if (iomapi_sim_watches(cmd->dev->sim, 8))
+		iomapi_sim_read_in_check(cmd);
 	if (bio->status)
 		iomapi_sim_hear_write(cmd, true);
 }

@@ -76,8 +76,8 @@ static void set_choice(struct iomapi_sim_run *run, uint64_t seed,
 	c->max_record = record->max;
 }
 
-static int go_down(struct iomapi_sim_run *run, bool cut, uint64_t seed,
-		   const struct iomapi_sim_trace *replay)
+int iomapi_sim_go_down(struct iomapi_sim_run *run, bool cut, uint64_t seed,
+		       const struct iomapi_sim_trace *replay)
 {
 	int rc = iomapi_sim_enter(run->sim, run->levels[run->depth], cut);
 
@@ -93,7 +93,7 @@ static int go_down(struct iomapi_sim_run *run, bool cut, uint64_t seed,
 	return 0;
 }
 
-static void come_up(struct iomapi_sim_run *run)
+void iomapi_sim_come_up(struct iomapi_sim_run *run)
 {
 	struct iomapi_sim_choice *c = &run->sim->choice;
 
@@ -119,10 +119,12 @@ static int look(struct iomapi_sim_run *run)
 		}
 	}
 	run->next_crash = 0;
-	if (run->c->check)
-		rc = run->c->check(run->sim, run->c->arg);
+	rc = iomapi_sim_check_content(run);
 	if (!rc)
 		iomapi_sim_judge_end(run->sim, "check");
+	if (!rc && !run->oracle[0] && run->depth == 2 && run->c->recover &&
+	    iomapi_sim_watches(run->sim, 8))
+		iomapi_sim_look_again(run);
 	if (rc || run->oracle[0])
 		fail(run, "check", rc);
 	return rc;
@@ -153,17 +155,19 @@ void iomapi_sim_look_below(struct iomapi_sim_run *run, bool cut,
 	run->event[run->depth + 1] = 0;
 	key = iomapi_sim_mix(run->plan->seed, KEY_IMAGE + run->depth,
 			     run->event[1] << 20 ^ run->event[2], run->image);
-	rc = go_down(run, cut, key, replay);
+	rc = iomapi_sim_go_down(run, cut, key, replay);
 	if (rc) {
 		run->error = rc;
 		return;
 	}
 	run->nr_images++;
 	run->next_crash = run->depth == 2 && cut ? second_crash(run) : 0;
+	if (run->depth == 3)
+		iomapi_sim_looked(run->sim, 9);
 	look(run);
 	if (run->depth == 2 && !cut)
 		run->recover_events = run->sim->nr_passed;
-	come_up(run);
+	iomapi_sim_come_up(run);
 	iomapi_sim_unack(run, nr_acks);
 	run->oracle[0] = 0;
 	run->next_crash = next;
@@ -281,7 +285,7 @@ static int begin(struct iomapi_sim_run *run, const struct iomapi_sim_plan *plan)
 	run->acks_hash = 0;
 	memset(run->event, 0, sizeof(run->event));
 	run->sim->noise_seed = plan->seed;
-	rc = go_down(run, false, iomapi_sim_mix(plan->seed, KEY_WORK, 0, 0),
+	rc = iomapi_sim_go_down(run, false, iomapi_sim_mix(plan->seed, KEY_WORK, 0, 0),
 		     plan->traces ? &plan->like->work : plan->path);
 	if (rc)
 		return rc;
@@ -311,7 +315,7 @@ int iomapi_sim_execute(struct iomapi_sim_run *run, const struct iomapi_sim_plan 
 			strike_at_end(run);
 		if (!rc && !run->failed && !run->error)
 			iomapi_sim_look_below(run, false, NULL);
-		come_up(run);
+		iomapi_sim_come_up(run);
 	}
 	if (!rc)
 		rc = run->error;

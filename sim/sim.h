@@ -496,6 +496,11 @@ struct iomapi_sim_event {
 	uint32_t class;
 	struct iomapi_sim_cmd *cmd;
 };
+/* What check has found, as sums: in any order. */
+struct iomapi_sim_content_sum {
+	uint64_t told, read;
+	bool any;			/* it was told */
+};
 struct iomap_sim {
 	struct iomapi_sim_choice choice;
 	uint64_t noise_seed;			/* of what was never written, and the like */
@@ -530,6 +535,7 @@ struct iomap_sim {
 	uint64_t next_late;			/* choices when the run was stopped */
 	char refused[160];			/* the last call that could not be; "": none */
 	struct iomapi_sim_oracles *oracles;	/* for life: levels share them */
+	struct iomapi_sim_content_sum content;
 	struct iomapi_sim_model *models;	/* files that work has told about */
 	struct iomapi_sim_host *hosts;		/* of this level: places for environments */
 	uint64_t watched;			/* oracles that were asked for, a bit each */

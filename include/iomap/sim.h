@@ -235,10 +235,13 @@ IOMAP_API int iomap_sim_fault_counters(const struct iomap_sim *sim, const char *
  *	O28	an environment that closes has given back all of its memory
  *	O29	no memory of one is freed twice, or written to behind its end or after it was freed
  *	O30	none of its bios is in flight when a device is closed for the last time
+ *	O9	power goes once more, in recover: counted here, check says what is wrong
  *	O44 O46 O47	a run ends; it is the same again; writes are in the client's order
  * Only where iomap_sim_watch asks for them, for they cost more or not every engine keeps to them:
  *	O25	what a write brings does not change in flight: for frames, and for files of
  *		IOMAP_INODE_STABLE, others may change while they are written
+ *	O8	recover and check once more, after each image: the same is found, by what check
+ *		says to iomap_sim_content, or where it says nothing, by what it reads
  * Likewise, of environments whose options are filled in after that, and have no trace hook:
  *	O21	each ioend ends once, after its last bio, with the first error of its bios
  *	O22	what joins an ioend, or is merged into one, follows it in the file and on the
@@ -440,6 +443,8 @@ struct iomap_sim_found {
  * -EINVAL. */
 IOMAP_API int iomap_sim_judge_file(struct iomap_sim *sim, uint64_t file,
 				   const struct iomap_sim_found *found);
+/* In check, for O8: what was found of id, the same each time it is recovered.  Any order. */
+IOMAP_API void iomap_sim_content(struct iomap_sim *sim, uint64_t id, uint64_t digest);
 /* For the operation list of a report. */
 IOMAP_API void iomap_sim_note(struct iomap_sim *sim, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
