@@ -155,8 +155,10 @@ IOMAP_API int iomap_sim_model_truncate(struct iomap_sim *sim, uint64_t file, uin
 static void apply(struct iomapi_sim_model *m, const struct done *d)
 {
 	if (d->size) {
-		memset(m->synced + d->pos, 0, m->max - d->pos);
-		memset(m->written + d->pos, 0, m->max - d->pos);
+		if (d->pos < m->max) {
+			memset(m->synced + d->pos, 0, m->max - d->pos);
+			memset(m->written + d->pos, 0, m->max - d->pos);
+		}
 		m->synced_size = d->pos;
 		return;
 	}
