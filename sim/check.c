@@ -8,6 +8,7 @@
 
 #include "explore.h"
 #include "oracle.h"
+#include "zone.h"
 
 #define NOTES	2000u
 
@@ -162,6 +163,9 @@ static int again(struct iomapi_sim_run *run, const struct iomapi_sim_plan *plan,
 static int one_seed(struct iomapi_sim_run *run, const struct iomap_sim_cfg *cfg,
 		    const struct iomapi_sim_plan *plan, struct iomap_sim_report *report)
 {
+	const struct iomapi_sim_plan removal = {
+		.seed = plan->seed, .faults = plan->faults, .removal = true,
+	};
 	uint64_t all = run->digest, recover_events = run->recover_events;
 	struct iomapi_sim_log log = { 0 };
 	int rc;
@@ -174,6 +178,8 @@ static int one_seed(struct iomapi_sim_run *run, const struct iomap_sim_cfg *cfg,
 		rc = again(run, plan, report);
 	}
 	run->log = NULL;
+	if (!rc && cfg->restarts & IOMAP_SIM_REMOVAL)
+		rc = iomapi_sim_execute(run, &removal);
 	iomapi_sim_log_fini(&log);
 	run->digest = iomapi_sim_fold(all, run->digest);
 	report->seeds++;
@@ -196,6 +202,7 @@ static int all_seeds(struct iomapi_sim_run *run, const struct iomap_sim_cfg *cfg
 	plan.stride = run->work_events / cfg->crash_points + 1;
 	plan.images = cfg->all_images ? 0 : cfg->images;
 	plan.levels = cfg->all_images;
+	plan.restarts = cfg->restarts;
 	run->level = cfg->all_images ? IOMAP_SIM_LEVEL_ALL : IOMAP_SIM_LEVEL_DRAWN;
 	for (uint64_t n = 0; !rc && n < cfg->nr_seeds; n++, plan.seed++) {
 		rc = draw_faults(cfg, plan.seed, &plan, &drawn);
@@ -257,6 +264,21 @@ static int try_script(struct iomapi_sim_run *run, const char *script, const char
 	return rc;
 }
 
+static int check_restarts(const struct iomapi_sim_run *run, const struct iomap_sim_cfg *cfg,
+			  struct iomap_sim_report *report)
+{
+	static const char text[] = "restarts: devices with zones know POWER_LOSS alone";
+
+	if (cfg->restarts >= 2 * IOMAP_SIM_REMOVAL)
+		return -EINVAL;
+	if (!(cfg->restarts & ~(uint32_t)IOMAP_SIM_POWER_LOSS) || !iomapi_sim_has_zones(run->sim))
+		return 0;
+	report->text = iomapi_sim_alloc(sizeof(text));
+	if (report->text)
+		strcpy(report->text, text);
+	return -EINVAL;
+}
+
 IOMAP_API int iomap_sim_check(const struct iomap_sim_case *c, const struct iomap_sim_cfg *given,
 			      struct iomap_sim_report *report)
 {
@@ -270,6 +292,8 @@ IOMAP_API int iomap_sim_check(const struct iomap_sim_case *c, const struct iomap
 		return rc;
 	defaults(&cfg, given);
 	rc = iomapi_sim_run_new(c, cfg.seed, &run);
+	if (!rc)
+		rc = check_restarts(run, &cfg, report);
 	if (!rc)
 		rc = try_script(run, cfg.faults, cfg.fault_kinds, report);
 	if (!rc)

@@ -5,6 +5,7 @@
  *	run.c		one execution of a case, with its crashes	again.c	recovered twice
  *	check.c		many of them		shrink.c	a failure made small
  *	trace.c		choices		plan.c		faults that a seed draws
+ *	restart.c	what stops work
  *	levels.c	all that a crash may leave, or what stands for it
  *	memo.c		crashes that were explored already
  *	token.c		a failure in one word	report.c	and on one screen
@@ -36,6 +37,7 @@ struct iomapi_sim_failure {
 	uint64_t seed, event, event2;		/* 0: no crash; not a second one */
 	uint32_t image;				/* of that crash; drawn: by this number */
 	bool exact;				/* only the choices lead there */
+	uint8_t restart, removed;		/* enum iomap_sim_restart; the device */
 	struct iomapi_sim_trace work, recover, recover2;	/* choices until then */
 	char *faults;					/* the script; NULL: none */
 };
@@ -52,6 +54,8 @@ struct iomapi_sim_plan {
 	uint64_t stride;		/* crashes: one in each so many events of work; 0: none */
 	uint64_t max_images;		/* of each crash all, up to so many; 0: what images says */
 	uint32_t images;		/* drawn at each crash; 0 with traces: that of like alone */
+	uint32_t restarts;		/* that are drawn; 0: POWER_LOSS */
+	bool removal;			/* of a device, and no other crash */
 	uint32_t levels;		/* of each crash so many, or what stands for them */
 };
 /* Hashes; 0 is none. */
@@ -93,6 +97,8 @@ struct iomapi_sim_run {
 	uint64_t next_crash;		/* of this depth; 0: none */
 	uint32_t image;
 	bool exact;			/* images are not drawn */
+	uint8_t restart, removed;	/* of this crash */
+	uint64_t removal;		/* the event before which a device goes; 0: none */
 	struct { uint64_t id, digest; } *acks;
 	uint64_t acks_hash;		/* of the latest of each id, if there is state() */
 	size_t nr_acks, max_acks;
@@ -134,6 +140,14 @@ void iomapi_sim_hear(struct iomap_sim *sim, enum iomapi_sim_what what,
 /* What there is after a cut, or after the end of work: a fresh engine looks at it. */
 void iomapi_sim_look_below(struct iomapi_sim_run *run, bool cut,
 			   const struct iomapi_sim_trace *replay);
+
+/* ---- restart.c ---- */
+
+uint8_t iomapi_sim_draw_restart(const struct iomapi_sim_run *run);
+int iomapi_sim_restart(struct iomapi_sim_run *run, bool cut);	/* one level up; -ENOMEM */
+void iomapi_sim_start_again(struct iomapi_sim_run *run);
+void iomapi_sim_plan_removal(struct iomapi_sim_run *run);
+bool iomapi_sim_remove(struct iomapi_sim_run *run);	/* right before this event; false: none */
 
 /* ---- levels.c, memo.c ---- */
 

@@ -291,6 +291,7 @@ struct iomapi_sim_write *iomapi_sim_accept(struct iomapi_sim_dev *dev, struct io
 	if (fails)
 		write->hidden = write->fates + nr;
 	write->whole = iomapi_sim_is_one_group(dev, cmd->bio);
+	write->fua = cmd->bio->flags & IOMAP_BIO_FUA;
 	if (iomapi_sim_is(IOMAPI_SIM_NEVER_TEARS))
 		write->whole = true;
 	if (iomapi_sim_is(IOMAPI_SIM_TEARS_GROUPS))
@@ -570,4 +571,9 @@ void iomapi_sim_tear(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write,
 		else
 			write->hidden[i] = (uint8_t)iomap_sim_choose(dev->sim, "failed", 2);
 	}
+}
+
+uint8_t *iomapi_sim_new_unit(struct iomapi_sim_dev *dev)
+{
+	return unit_new(dev);
 }

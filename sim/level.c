@@ -184,7 +184,8 @@ static void take_back(struct iomapi_sim_dev *dev, const struct iomapi_sim_dev *b
 }
 
 /* A device that shows what is below it. */
-static int put_above(struct iomapi_sim_dev *dev, struct iomapi_sim_dev *below, bool cut)
+static int put_above(struct iomapi_sim_dev *dev, struct iomapi_sim_dev *below,
+		     enum iomapi_sim_left left)
 {
 	struct iomapi_sim_write **doubt;
 	uint32_t nr;
@@ -203,7 +204,8 @@ static int put_above(struct iomapi_sim_dev *dev, struct iomapi_sim_dev *below, b
 	dev->image.below = &below->image;
 	dev->image.doubt = doubt;
 	dev->image.nr_doubt = nr;
-	dev->image.cut = cut;
+	dev->image.cut = left == IOMAPI_SIM_SURVIVED;
+	dev->image.carried = left == IOMAPI_SIM_CACHED;
 	if (rc)
 		take_back(dev, below);
 	return rc;
@@ -217,7 +219,8 @@ static int keep_damage(struct iomap_sim *sim, const struct iomapi_sim_level *lev
 	return iomapi_sim_keep_damage(sim, level->sim.rules, level->sim.nr_rules);
 }
 
-int iomapi_sim_enter(struct iomap_sim *sim, struct iomapi_sim_level *level, bool cut)
+int iomapi_sim_enter(struct iomap_sim *sim, struct iomapi_sim_level *level,
+		     enum iomapi_sim_left left, const struct iomapi_sim_dev *off)
 {
 	int rc = 0;
 
@@ -225,7 +228,10 @@ int iomapi_sim_enter(struct iomap_sim *sim, struct iomapi_sim_level *level, bool
 	level->out_of_memory = false;
 	sim->level = level;
 	for (level->nr_above = 0; level->nr_above < sim->nr_devs; level->nr_above++) {
-		rc = put_above(&sim->devs[level->nr_above], &level->devs[level->nr_above], cut);
+		struct iomapi_sim_dev *dev = &sim->devs[level->nr_above];
+
+		rc = put_above(dev, &level->devs[level->nr_above],
+			       dev == off ? IOMAPI_SIM_SURVIVED : left);
 		if (rc)
 			break;
 	}

@@ -116,6 +116,19 @@ static void survivors(struct page *p, const char *when, const struct iomapi_sim_
 	print(p, "\n");
 }
 
+static const char *stopped_by(const struct iomapi_sim_failure *f)
+{
+	switch (f->restart) {
+	case IOMAP_SIM_DEVICE_RESET:
+		return "the devices are reset";
+	case IOMAP_SIM_PROCESS_KILL:
+		return "the process is killed";
+	case IOMAP_SIM_REMOVAL:
+		return "a device is removed";
+	}
+	return "power goes";
+}
+
 int iomapi_sim_describe(const struct iomapi_sim_run *run, const struct iomapi_sim_failure *f,
 			struct iomap_sim_report *r)
 {
@@ -127,9 +140,11 @@ int iomapi_sim_describe(const struct iomapi_sim_run *run, const struct iomapi_si
 	print(&p, "%s failed in %s: %s\n", f->oracle, run->c->name, f->text);
 	print(&p, "seed %llu", (unsigned long long)f->seed);
 	if (f->event)
-		print(&p, ", power goes before event %llu", (unsigned long long)f->event);
+		print(&p, ", %s before event %llu", stopped_by(f),
+		      (unsigned long long)f->event);
 	if (f->event2)
-		print(&p, ", and again before event %llu of recovery",
+		print(&p, ", and%s before event %llu of recovery",
+		      f->restart > IOMAP_SIM_POWER_LOSS ? " power goes" : " again",
 		      (unsigned long long)f->event2);
 	print(&p, "; %u operations, %u choices", r->ops, r->choices);
 	if (r->choices_found)
@@ -141,6 +156,8 @@ int iomapi_sim_describe(const struct iomapi_sim_run *run, const struct iomapi_si
 	timeline(&p, run, f->event ? run->seen_at_crash : run->nr_seen);
 	survivors(&p, "after the cut", &f->recover);
 	survivors(&p, "after the second", &f->recover2);
+	if (f->restart == IOMAP_SIM_REMOVAL)
+		print(&p, "removed: %s\n", run->sim->devs[f->removed].name);
 	if (f->faults)
 		print(&p, "faults: %s\n", f->faults);
 	if (r->token[0])

@@ -40,9 +40,11 @@ static void fail(struct iomapi_sim_run *run, const char *where, int rc)
 		snprintf(f->text, sizeof(f->text), "%s returned %d%s%s", where, rc,
 			 run->sim->refused[0] ? "; refused: " : "", run->sim->refused);
 	f->seed = run->plan->seed;
-	f->event = run->depth > 1 ? run->event[1] : 0;
+	f->event = run->removal ? run->removal : run->depth > 1 ? run->event[1] : 0;
 	f->event2 = run->depth > 2 ? run->event[2] : 0;
 	f->image = run->image;
+	f->restart = run->restart;
+	f->removed = run->removed;
 	f->exact = run->exact || run->plan->max_images || run->plan->path;
 	run->made[run->depth] = run->sim->choice.nr_record;
 	run->records[run->depth].made = run->sim->choice.record;
@@ -79,15 +81,14 @@ static void set_choice(struct iomapi_sim_run *run, uint64_t seed,
 int iomapi_sim_go_down(struct iomapi_sim_run *run, bool cut, uint64_t seed,
 		       const struct iomapi_sim_trace *replay)
 {
-	int rc = iomapi_sim_enter(run->sim, run->levels[run->depth], cut);
+	int rc = iomapi_sim_restart(run, cut);
 
 	if (rc)
 		return rc;
 	run->depth++;
 	set_choice(run, seed, replay);
 	run->sim->pattern = cut && run->depth == 2 ? run->pattern : NULL;
-	for (unsigned i = 0; cut && i < run->sim->nr_devs; i++)
-		iomapi_sim_overtake(&run->sim->devs[i], &run->sim->devs[i].image);
+	iomapi_sim_start_again(run);
 	run->oracle[0] = 0;
 	run->idle = 0;
 	return 0;
@@ -153,6 +154,8 @@ void iomapi_sim_look_below(struct iomapi_sim_run *run, bool cut,
 	run->records[run->depth].made = run->sim->choice.record;
 	run->event[run->depth] = cut ? run->sim->nr_passed : 0;
 	run->event[run->depth + 1] = 0;
+	if (run->depth == 1 && cut)
+		run->restart = iomapi_sim_draw_restart(run);
 	key = iomapi_sim_mix(run->plan->seed, KEY_IMAGE + run->depth,
 			     run->event[1] << 20 ^ run->event[2], run->image);
 	rc = iomapi_sim_go_down(run, cut, key, replay);
@@ -201,8 +204,8 @@ void iomapi_sim_strike(struct iomap_sim *sim)
 	const struct iomapi_sim_failure *like = plan->traces ? plan->like : NULL;
 	bool again = run->depth == 2;
 
-	if (run->oracle[0])
-		return;			/* it has failed before */
+	if (run->oracle[0] || iomapi_sim_remove(run))
+		return;			/* it has failed before, or goes on */
 	if (is_same(run) || iomapi_sim_explored(run)) {
 		run->next_crash++;
 		return;
@@ -253,6 +256,8 @@ void iomapi_sim_hear(struct iomap_sim *sim, enum iomapi_sim_what what,
 /* Power may go behind the last event of work, too. */
 static void strike_at_end(struct iomapi_sim_run *run)
 {
+	if (run->removal)
+		return;
 	if (!run->plan->stride && run->next_crash != run->sim->nr_passed + 1)
 		return;
 	run->sim->nr_passed++;
@@ -282,6 +287,8 @@ static int begin(struct iomapi_sim_run *run, const struct iomapi_sim_plan *plan)
 	run->nr_notes = 0;
 	run->idle = 0;
 	run->endless = run->exact = false;
+	run->restart = run->removed = 0;
+	run->removal = 0;
 	run->acks_hash = 0;
 	memset(run->event, 0, sizeof(run->event));
 	run->sim->noise_seed = plan->seed;
@@ -294,6 +301,7 @@ static int begin(struct iomapi_sim_run *run, const struct iomapi_sim_plan *plan)
 	if (plan->faults)
 		rc = iomap_sim_fault(run->sim, plan->faults);
 	run->next_crash = first_crash(run);
+	iomapi_sim_plan_removal(run);
 	return rc;
 }
 
@@ -308,13 +316,16 @@ int iomapi_sim_execute(struct iomapi_sim_run *run, const struct iomapi_sim_plan 
 			run->work_events = run->sim->nr_passed;
 			if (!result)
 				iomapi_sim_judge_end(run->sim, "work");
+			if (run->removal && result == -ENODEV)
+				result = 0;
 			if (result || run->oracle[0])
 				fail(run, "work", result);
 		}
 		if (!rc && !run->failed && !run->error)
 			strike_at_end(run);
 		if (!rc && !run->failed && !run->error)
-			iomapi_sim_look_below(run, false, NULL);
+			iomapi_sim_look_below(run, false, run->removal && plan->traces
+								  ? &plan->like->recover : NULL);
 		iomapi_sim_come_up(run);
 	}
 	if (!rc)

@@ -38,6 +38,8 @@ static int copy(struct iomapi_sim_failure *to, const struct iomapi_sim_failure *
 	to->event = from->event;
 	to->event2 = from->event2;
 	to->image = from->image;
+	to->restart = from->restart;
+	to->removed = from->removed;
 	return rc;
 }
 
@@ -73,7 +75,7 @@ static bool fails(struct shrink *s, bool everywhere)
 {
 	const struct iomapi_sim_plan plan = {
 		.seed = s->best->seed, .faults = s->faults, .like = &s->trial, .traces = true,
-		.stride = everywhere && s->best->event ? 1 : 0,
+		.stride = everywhere && s->best->event && s->trial.restart != IOMAP_SIM_REMOVAL,
 		.images = everywhere ? IMAGES : 0,
 	};
 	int rc;
@@ -125,6 +127,16 @@ static void leave_out_faults(struct shrink *s)
 		s->faults = s->best->faults;
 	}
 	iomapi_sim_free(fewer);
+}
+
+/* It fails with power that goes, too. */
+static void lose_power(struct shrink *s)
+{
+	if (s->best->restart == IOMAP_SIM_POWER_LOSS || !s->best->event || !again(s))
+		return;
+	s->trial.restart = IOMAP_SIM_POWER_LOSS;
+	if (fails(s, true))
+		s->error = copy(s->best, &s->run->failure);
 }
 
 static void cut_out(struct iomapi_sim_trace *t, size_t from, size_t to)
@@ -236,6 +248,7 @@ int iomapi_sim_shrink(struct iomapi_sim_run *run, struct iomapi_sim_failure *fai
 
 	s.max_tries = run->endless ? MAX_LONG_TRIES : MAX_TRIES;
 	leave_out_faults(&s);
+	lose_power(&s);
 	while (any && !s.error && s.tries < s.max_tries) {
 		any = leave_out_operations(&s);
 		any |= lower(&s, &failure->work, &s.trial.work, true);

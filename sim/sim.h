@@ -5,6 +5,7 @@
  *	choose.c	the choice stream, and draws that are no choices
  *	profile.c	the presets
  *	image.c		the content of a device: durable bytes, versions above them
+ *	carry.c		what a restart leaves in a cache
  *	survive.c	what of that is left when power comes back
  *	device.c	commands: accepted, linearised, completed, reaped; the backend
  *	fault.c		what armed rules do to commands	script.c	rules, as text
@@ -54,11 +55,16 @@ void iomapi_sim_poison(void *mem, size_t size);	/* it is kept, but nobody's */
  * crash in recovery.  What a level needs is given back all at once.
  */
 struct iomapi_sim_level;
+struct iomapi_sim_dev;
 int iomapi_sim_level_new(struct iomap_sim *sim, struct iomapi_sim_level **level);
 void iomapi_sim_level_delete(struct iomapi_sim_level **level);
-/* Power went: only the devices are left, as they may be; without cut, as reads saw them.
+/* What is left of a device: what reads saw, for good; what a loss of power leaves; or what it has
+ * in its cache, too, to be carried by iomapi_sim_carry. */
+enum iomapi_sim_left { IOMAPI_SIM_ALL, IOMAPI_SIM_SURVIVED, IOMAPI_SIM_CACHED };
+/* Work has stopped: only the devices are left, one of them (or none) as when its power went.
  * -ENOMEM. */
-int iomapi_sim_enter(struct iomap_sim *sim, struct iomapi_sim_level *level, bool cut);
+int iomapi_sim_enter(struct iomap_sim *sim, struct iomapi_sim_level *level,
+		     enum iomapi_sim_left left, const struct iomapi_sim_dev *off);
 void iomapi_sim_leave(struct iomap_sim *sim);	/* as if nothing had been */
 /* The level's; without one, of the heap. */
 void *iomapi_sim_level_alloc(struct iomap_sim *sim, size_t size);
@@ -111,7 +117,6 @@ enum iomapi_sim_stream {
 };
 #define IOMAPI_SIM_UNREADABLE	(UINT64_MAX - 2)
 
-struct iomapi_sim_dev;
 struct iomapi_sim_cmd;
 struct iomapi_sim_write;
 
@@ -140,6 +145,7 @@ struct iomapi_sim_write {
 	uint32_t queue, rank;		/* rank: how many in doubt are older, for patterns */
 	uint8_t stage;
 	bool whole;			/* it never tears at a power cut */
+	bool fua;
 	uint8_t side;			/* of one that overtakes it, while that is chosen */
 	uint8_t damage;			/* enum iomapi_sim_fate, of its neighbours */
 	uint8_t *fates;			/* the same, per unit; a group has that of its first */
@@ -167,6 +173,7 @@ struct iomapi_sim_image {
 	struct iomapi_sim_write **doubt;	/* of below: what the cut left open */
 	uint32_t nr_doubt;
 	bool cut;			/* else what reads saw is there */
+	bool carried;			/* of below what was durable; the rest is above it */
 	uint8_t lines;			/* prefixes are chosen */
 	struct iomapi_sim_zone *zones;	/* NULL: there are none */
 	uint64_t hash;			/* of what was made durable here */
@@ -177,6 +184,10 @@ struct iomapi_sim_chunk *iomapi_sim_chunk(const struct iomapi_sim_image *image, 
 /* That many units of a command, from first: in flight from here on; NULL: no memory. */
 struct iomapi_sim_write *iomapi_sim_accept(struct iomapi_sim_dev *dev,
 					   struct iomapi_sim_cmd *cmd, uint32_t first, uint32_t nr);
+uint8_t *iomapi_sim_new_unit(struct iomapi_sim_dev *dev);
+/* After a restart without a loss of power: what was in doubt is in the cache above, those in flight
+ * with aborts perhaps, or in part. */
+void iomapi_sim_carry(struct iomapi_sim_dev *dev, bool aborts);
 /* It never was. */
 void iomapi_sim_reject(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write);
 /* Of one that fails, before it takes effect: reads see its first units, or chosen ones. */

@@ -359,7 +359,7 @@ static const struct iomapi_sim_version *newest(struct iomapi_sim_dev *dev,
 					       struct iomapi_sim_image *image,
 					       const struct iomapi_sim_version *v)
 {
-	for (; v; v = v->below) {
+	for (; v && !image->carried; v = v->below) {
 		const struct iomapi_sim_write *w = v->write;
 
 		if (!image->cut) {
@@ -485,8 +485,8 @@ static int judge_below(const struct each *e, const struct iomapi_sim_image *imag
 	bool last = false;
 	int rc = image->cut ? judge_damage(e, image) : 0;
 
-	for (const struct iomapi_sim_version *v = chunk ? chunk->top[i] : NULL; v && !rc && !last;
-	     v = v->below) {
+	for (const struct iomapi_sim_version *v = chunk && !image->carried ? chunk->top[i] : NULL;
+	     v && !rc && !last; v = v->below) {
 		if (image->cut) {
 			rc = judge_version(e, v, &last);
 		} else if (v->write->stage != IOMAPI_SIM_ACCEPTED &&

@@ -5,7 +5,8 @@
  *	CASE:SEED:EVENT:IMAGE:EVENT2:WORK:RECOVER:RECOVER2:FAULTS:CHECK
  *
  * Numbers are hexadecimal.  The choices of a trace are letters, one for most of them; '-' instead
- * of all three: they are drawn from the seed.  Spaces of the script are +.  CHECK guards all.
+ * of all three: they are drawn from the seed.  IMAGE has above its 32 bits what stopped work, if
+ * that was no loss of power.  Spaces of the script are +.  CHECK guards all.
  *
  *	0..39		a choice			40..55	2..17 choices of 0
  *	56..62 x x	a choice up to 28671		63 x*6	any other
@@ -92,6 +93,14 @@ static uint32_t check_of(const char *token, size_t len)
 	return (uint32_t)iomapi_sim_hash(token, len) & 0xffffff;
 }
 
+/* 0: power goes, as it mostly does. */
+static uint64_t restart_bits(const struct iomapi_sim_failure *f)
+{
+	if (f->restart <= IOMAP_SIM_POWER_LOSS)
+		return 0;
+	return (uint64_t)f->restart << 32 | (uint64_t)f->removed << 40;
+}
+
 bool iomapi_sim_token(const struct iomap_sim_case *c, const struct iomapi_sim_failure *failure,
 		      bool traces, char *token, size_t size)
 {
@@ -100,7 +109,7 @@ bool iomapi_sim_token(const struct iomap_sim_case *c, const struct iomapi_sim_fa
 	put_text(&o, c->name);
 	put_number(&o, failure->seed);
 	put_number(&o, failure->event);
-	put_number(&o, failure->image);
+	put_number(&o, failure->image | restart_bits(failure));
 	put_number(&o, failure->event2);
 	if (traces) {
 		put_trace(&o, &failure->work);
@@ -247,6 +256,7 @@ int iomapi_sim_parse_token(const struct iomap_sim_case *c, const char *token,
 	size_t name = strlen(c->name);
 	struct in in = { token + name, false };
 	const char *end;
+	uint64_t image;
 	int rc;
 
 	memset(f, 0, sizeof(*f));
@@ -254,7 +264,10 @@ int iomapi_sim_parse_token(const struct iomap_sim_case *c, const char *token,
 		return -EINVAL;
 	f->seed = get_number(&in);
 	f->event = get_number(&in);
-	f->image = (uint32_t)get_number(&in);
+	image = get_number(&in);
+	f->image = (uint32_t)image;
+	f->restart = image >> 32 & 255 ? (uint8_t)(image >> 32) : IOMAP_SIM_POWER_LOSS;
+	f->removed = (uint8_t)(image >> 40);
 	f->event2 = get_number(&in);
 	rc = in.bad ? -EINVAL : get_choices(&in, f, traces);
 	if (!rc)

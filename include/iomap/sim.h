@@ -315,6 +315,21 @@ enum iomap_sim_level {
 	IOMAP_SIM_LEVEL_DRAWN, IOMAP_SIM_LEVEL_ENDS, IOMAP_SIM_LEVEL_LINES, IOMAP_SIM_LEVEL_PAIRS,
 	IOMAP_SIM_LEVEL_TEARS, IOMAP_SIM_LEVEL_ALL,
 };
+/*
+ * What stops work, so that a fresh engine is started; a set of them.  Power goes a second time, in
+ * recovery, after each of the first three.
+ *	POWER_LOSS	of all devices
+ *	DEVICE_RESET	commands in flight are aborted: each has happened, or not, or in part; what
+ *			completed is still in the caches: it is read, and not durable
+ *	PROCESS_KILL	what the devices have accepted happens as usual; caches stay, too
+ *	REMOVAL		one device goes away, -ENODEV from then on, and work runs to its end (which
+ *			may say -ENODEV); recovery finds on it what a loss of its power leaves, and
+ *			the others as after PROCESS_KILL
+ */
+enum iomap_sim_restart {
+	IOMAP_SIM_POWER_LOSS = 1 << 0, IOMAP_SIM_DEVICE_RESET = 1 << 1,
+	IOMAP_SIM_PROCESS_KILL = 1 << 2, IOMAP_SIM_REMOVAL = 1 << 3,
+};
 struct iomap_sim_cfg {
 	size_t struct_size;
 	uint64_t seed, nr_seeds;	/* the first; default 1000 */
@@ -340,6 +355,10 @@ struct iomap_sim_cfg {
 	/* 0: images are drawn.  Else of each crash all, if they are no more than this; where they
 	 * are more, besides as many of the levels, and drawn ones for what is left of that. */
 	uint32_t all_images, max_broken;
+	/* enum iomap_sim_restart; default POWER_LOSS.  One of the first three is drawn for each
+	 * image; with REMOVAL each seed is run once more for it.  With all_images: POWER_LOSS.
+	 * Devices with zones know POWER_LOSS alone. */
+	uint32_t restarts, spare_restarts;
 };
 struct iomap_sim_report {
 	size_t struct_size;

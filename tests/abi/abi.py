@@ -127,7 +127,8 @@ def reach(build, library):
 SIM_NEEDS = set("""
     memcpy memmove memset memcmp memchr strlen strcmp strncmp strspn strcspn strchr strpbrk strstr
     strcpy snprintf vsnprintf malloc calloc realloc free posix_memalign open write close
-    __errno_location __snprintf_chk __vsnprintf_chk __strcpy_chk __memcpy_chk __stack_chk_fail _GLOBAL_OFFSET_TABLE_
+    __errno_location __snprintf_chk __vsnprintf_chk __strcpy_chk __memcpy_chk __stack_chk_fail
+    _GLOBAL_OFFSET_TABLE_
 """.split())
 
 
