@@ -267,6 +267,7 @@ static int dev_init(struct iomap_sim *sim, unsigned i, const struct iomap_sim_de
 		opts->profile ? opts->profile : iomap_sim_preset(opts->preset);
 	struct iomapi_sim_dev *dev = &sim->devs[i];
 
+	iomap_list_init(&dev->in_flight);	/* even of one that cannot be */
 	if (!profile || !profile_ok(profile) || !opts->name || !*opts->name ||
 	    strlen(opts->name) >= sizeof(dev->name) || strpbrk(opts->name, " ,:;=\t\r\n"))
 		return -EINVAL;
@@ -283,7 +284,6 @@ static int dev_init(struct iomap_sim *sim, unsigned i, const struct iomap_sim_de
 	dev->profile = *profile;
 	dev->size = opts->size;
 	dev->nr_units = opts->size / profile->logical_block;
-	iomap_list_init(&dev->in_flight);
 	return iomapi_sim_image_new(dev);
 }
 
