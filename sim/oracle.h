@@ -92,6 +92,7 @@ struct iomapi_sim_group {
 	int64_t pos;
 	uint32_t flags, nr_submits, nr_ends;
 	int error;			/* the first that a device gave */
+	int result;			/* the first that it ended with */
 	bool again, absorbed;		/* again: some of it was sent once more after an error */
 };
 struct iomapi_sim_heard {

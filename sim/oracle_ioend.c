@@ -208,6 +208,8 @@ static void end(struct iomapi_sim_host *host, const struct iomap_trace_record *r
 		iomapi_sim_found(host->sim, 21, "ioend %llu at %lld ends with %d, and its first "
 				 "error was %d", (ull)r->id, (long long)r->pos, r->result,
 				 g->error);
+	if (!g->result)
+		g->result = r->result;
 	note_end(h, g);
 }
 
@@ -262,8 +264,8 @@ static const char *cannot_merge(const struct iomapi_sim_group *g,
 		return "is of another kind";
 	if (r->flags & IOMAP_IOEND_BOUNDARY)
 		return "begins at a boundary";
-	if (!g->error != !next->error)
-		return "has failed, or what it joins has";
+	if (g->result != next->result)
+		return "ended in another way";
 	return NULL;
 }
 

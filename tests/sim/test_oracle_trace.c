@@ -135,6 +135,66 @@ CASE(who_does_not_ask_is_not_heard, "", "Without a watch there is no trace, and 
 	client_delete(&c);
 }
 
+/* Commands fail, then power goes, whatever the client is doing. */
+static void suffer(struct client *c, uint64_t seed)
+{
+	static const char *const kinds[] = {
+		"eio_write", "landed", "torn", "enospc", "lost", "flush_error", "short_write",
+		"busy", "timeout", "reordered", "eio_write", "enospc",
+	};
+	char script[64];
+
+	c->random = seed;
+	for (unsigned i = 0; i < 6; i++) {
+		snprintf(script, sizeof(script), "at nth=%u kind=%s",
+			 1 + (unsigned)(t_rand(&c->random) % 60), kinds[t_rand(&c->random) % 12]);
+		ck_assert_int_eq(iomap_sim_fault(c->sim, script), 0);
+	}
+	ck_assert_int_eq(iomap_sim_cut_at(c->sim, 200 + t_rand(&c->random) % 600), 0);
+	for (unsigned i = 0; i < 400; i++) {
+		uint32_t pos = (uint32_t)(t_rand(&c->random) % (60 * PAGE));
+		uint32_t len = 1 + (uint32_t)(t_rand(&c->random) % (4 * PAGE));
+
+		switch (t_rand(&c->random) % 8) {
+		case 0:
+			m_sync(c->f);
+			break;
+		case 1:
+			m_writeback(c->f, IOMAP_WB_SYNC_NONE, 0, 0);
+			break;
+		case 2:
+			iomap_cache_reclaim(c->m->cache, 8 * PAGE);
+			break;
+		default:
+			m_fill(c->f, pos, len, i);
+		}
+	}
+}
+
+CASE(a_client_that_suffers_is_heard, "O21 O22 O23 O24 O33",
+     "Commands that fail and power that goes: the library goes its way all the same")
+{
+	static const char *const presets[] = { "consumer", "sata512e", "cruel", "fifo" };
+
+	for (unsigned seed = 0; seed < 60; seed++) {
+		struct iomap_sim_profile profile = *iomap_sim_preset(presets[seed % 4]);
+		struct m_opts opts = opts_of(seed % 10);
+		struct client c;
+
+		profile.max_bytes = seed % 3 ? profile.max_bytes : 4 * PAGE;
+		client_new(&c, &profile, "O21 O22 O23 O24 O33", &opts);
+		suffer(&c, seed);
+		client_close(&c);
+		check_all(&c, true);
+		ck_assert_violated(c.sim, "O20", 0);
+		ck_assert_violated(c.sim, "O26", 0);
+		ck_assert_violated(c.sim, "O27", 0);
+		ck_assert_violated(c.sim, "O28", 0);
+		ck_assert_violated(c.sim, "O29", 0);
+		iomap_sim_delete(&c.sim);
+	}
+}
+
 /* ---- each of them ---- */
 
 /* A large ioend is several requests, one of which fails: not the last one. */
