@@ -2,6 +2,7 @@
 /*
  * test_oracle_trace.c - what an environment's trace shows: a client's life on a simulated device.
  */
+#include "model/flat.h"
 #include "model/model.h"
 #include "sim/fault.h"
 #include "sim/oracle.h"
@@ -193,6 +194,56 @@ CASE(a_client_that_suffers_is_heard, "O21 O22 O23 O24 O33",
 		ck_assert_violated(c.sim, "O29", 0);
 		iomap_sim_delete(&c.sim);
 	}
+}
+
+/* ---- frames: what was recorded is heard afterwards ---- */
+
+static int64_t some_fail(struct flat *f, struct iomap_writeback_ctx *wpc, struct iomap_folio *folio,
+			 int64_t pos, uint64_t len, int64_t end_pos)
+{
+	if (folio == &f->frames[3])
+		return -EIO;
+	return flat_range_default(f, wpc, folio, pos, len, end_pos);
+}
+
+CASE(frames_are_heard, "O21 O22 O23 O24",
+     "Frames that are written, changed meanwhile, not mapped; each goes its way")
+{
+	struct flat_opts opts = {
+		.dev = "sim:disk", .frames = 8, .frame_size = 4 * PAGE, .trace = true,
+	};
+	const struct iomap_sim_dev disk = {
+		.name = "disk", .preset = "consumer", .size = 64 << 20,
+	};
+	const struct iomap_sim_opts sim_opts = {
+		.struct_size = sizeof(sim_opts), .seed = 1, .devs = &disk, .nr_devs = 1,
+	};
+	struct iomap_sim *sim;
+	struct flat *f;
+
+	ck_assert_int_eq(iomap_sim_new(&sim_opts, &sim), 0);
+	ck_assert_int_eq(iomap_sim_watch(sim, "O21 O22 O23 O24"), 0);
+	opts.env.struct_size = sizeof(opts.env);
+	iomap_sim_env_opts(sim, &opts.env);
+	f = flat_new(&opts);
+	f->range = some_fail;
+	for (unsigned round = 0; round < 4; round++) {
+		struct iomap_writeback_ctx wpc;
+
+		flat_wpc(f, &wpc);
+		ck_assert_int_eq(iomap_writeback_reserve(&wpc, 4), 0);
+		for (unsigned i = round; i < 8; i++)
+			ck_assert_int_eq(flat_frame(f, &wpc, i), i == 3 ? -EIO : 0);
+		iomap_folio_mark_dirty(&f->frames[5], 0, PAGE);
+		ck_assert_int_eq(iomap_writeback_finish(&wpc, 0), 0);
+		flat_settle(f);
+	}
+	for (unsigned i = 0; i < f->t.nr_trace; i++)
+		opts.env.trace(opts.env.trace_arg, &f->t.trace[i]);
+	for (size_t i = 0; i < 4; i++)
+		ck_assert_violated(sim, heard[i], 0);
+	flat_delete(&f);
+	iomap_sim_delete(&sim);
 }
 
 /* ---- each of them ---- */
