@@ -128,6 +128,8 @@ int pages_pool_settle(struct pages *db)
 		if (rc)
 			db->error = rc;
 	}
+	if (db->dw.error)		/* perhaps of a table that was dropped, and forgotten */
+		db->error = db->dw.error;
 	return db->error;
 }
 

@@ -112,6 +112,17 @@ CASE_TIMEOUT(any_device_that_does_not_shear, "", "The correct database passes on
 		passes(pages_case_correct_on(presets[i]), NULL, pages_fault_kinds, SEEDS / 10);
 }
 
+CASE(a_copy_of_a_page_that_is_dropped, "",
+     "A flush of the double-write area failed, the table is dropped: the database is broken still")
+{
+	struct iomap_sim_report report = { .struct_size = sizeof(report) };
+
+	ck_assert_int_eq(iomap_sim_replay(pages_case_correct_on("atomic16k"),
+		"pages:18de1:0:0:0:TU3D0U61F1214E1c0U550U3X10121JU4R1EU2N:::"
+		"at+nth=3+kind=flush_error;+at+nth=8+kind=eio_read:7e976f", &report), 0);
+	iomap_sim_report_fini(&report);
+}
+
 CASE(a_seed_is_a_run, "", "The same seed twice is the same run, bit for bit")
 {
 	const struct iomap_sim_cfg cfg = {
