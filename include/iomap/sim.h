@@ -78,7 +78,8 @@ struct iomap_sim_dev {
  * After a power cut a zone holds what was done to it until some moment, writes and resets and
  * finishes in the order in which they took effect, the last write perhaps its first blocks only; so
  * it has no holes, and is reset or finished wholly or not at all, and what was written behind a
- * reset is there only if the reset is.  What is in flight then takes effect in any order, or not.
+ * reset is there only if the reset is.  What is in flight then takes effect in any order, or not;
+ * the order is chosen when the zone is first looked at, by iomap_sim_each_candidate too.
  * What a flush, or FUA, makes durable carries all that came before it in that zone.  No zone is
  * open.  A write that failed may be there in part: its first blocks, as many as reads find; after a
  * power cut with nothing behind it, any number.  So may a reset that failed have happened.
