@@ -98,8 +98,10 @@ CASE(faults_are_drawn, "", "An engine that sees them fails; those that it need n
 	iomap_sim_report_fini(&r);
 	cfg.fault_kinds = "busy slew";
 	ck_assert_int_eq(iomap_sim_check(&c, &cfg, &r), -EINVAL);
+	iomap_sim_report_fini(&r);
 	cfg.fault_kinds = " ";
 	ck_assert_int_eq(iomap_sim_check(&c, &cfg, &r), -EINVAL);
+	iomap_sim_report_fini(&r);
 }
 
 /* ---- what it says ---- */
