@@ -30,7 +30,7 @@ IOMAP_API void iomap_sim_content(struct iomap_sim *sim, uint64_t id, uint64_t di
 int iomapi_sim_check_content(struct iomapi_sim_run *run)
 {
 	memset(&run->sim->content, 0, sizeof(run->sim->content));
-	return run->c->check ? run->c->check(run->sim, run->c->arg) : 0;
+	return run->c->check ? iomapi_sim_call(run->sim, run->c->check, run->c->arg, false) : 0;
 }
 
 static bool same(const struct iomapi_sim_content_sum *a, const struct iomapi_sim_content_sum *b)
@@ -53,7 +53,7 @@ void iomapi_sim_look_again(struct iomapi_sim_run *run)
 		run->error = rc;
 		return;
 	}
-	rc = run->c->recover(sim, run->c->arg);
+	rc = iomapi_sim_call(sim, run->c->recover, run->c->arg, false);
 	if (!rc && !run->oracle[0])
 		rc = iomapi_sim_check_content(run);
 	second = sim->content;

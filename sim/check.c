@@ -82,7 +82,7 @@ static int show(struct iomapi_sim_run *run, struct iomapi_sim_failure *f, bool t
 {
 	const struct iomapi_sim_plan plan = {
 		.seed = f->seed, .faults = f->faults, .like = f, .traces = traces,
-		.images = !traces,
+		.images = !traces, .policy = f->policy,
 	};
 	struct iomapi_sim_log log = { 0 };
 	int rc;
@@ -190,7 +190,9 @@ static int one_seed(struct iomapi_sim_run *run, const struct iomap_sim_cfg *cfg,
 static int all_seeds(struct iomapi_sim_run *run, const struct iomap_sim_cfg *cfg,
 		     struct iomap_sim_report *report)
 {
-	struct iomapi_sim_plan plan = { .seed = cfg->seed };
+	struct iomapi_sim_plan plan = {
+		.seed = cfg->seed, .policy = { (uint8_t)cfg->schedule, cfg->depth, 0 },
+	};
 	char *drawn = NULL;
 	int rc = draw_faults(cfg, cfg->seed, &plan, &drawn);
 
@@ -203,6 +205,7 @@ static int all_seeds(struct iomapi_sim_run *run, const struct iomap_sim_cfg *cfg
 	plan.images = cfg->all_images ? 0 : cfg->images;
 	plan.levels = cfg->all_images;
 	plan.restarts = cfg->restarts;
+	plan.policy.steps = run->work_points;
 	run->level = cfg->all_images ? IOMAP_SIM_LEVEL_ALL : IOMAP_SIM_LEVEL_DRAWN;
 	for (uint64_t n = 0; !rc && n < cfg->nr_seeds; n++, plan.seed++) {
 		rc = draw_faults(cfg, plan.seed, &plan, &drawn);
@@ -244,6 +247,8 @@ static void defaults(struct iomap_sim_cfg *cfg, const struct iomap_sim_cfg *give
 		cfg->max_faults = 1;
 	if (!cfg->max_broken)
 		cfg->max_broken = 1;
+	if (!cfg->depth)
+		cfg->depth = cfg->schedule == IOMAP_SIM_PCT ? 3 : 2;
 }
 
 /* A script with a mistake is told in the report. */
@@ -264,19 +269,29 @@ static int try_script(struct iomapi_sim_run *run, const char *script, const char
 	return rc;
 }
 
-static int check_restarts(const struct iomapi_sim_run *run, const struct iomap_sim_cfg *cfg,
-			  struct iomap_sim_report *report)
+static int check_zones(const struct iomapi_sim_run *run, const struct iomap_sim_cfg *cfg,
+		       struct iomap_sim_report *report)
 {
 	static const char text[] = "restarts: devices with zones know POWER_LOSS alone";
 
-	if (cfg->restarts >= 2 * IOMAP_SIM_REMOVAL)
-		return -EINVAL;
 	if (!(cfg->restarts & ~(uint32_t)IOMAP_SIM_POWER_LOSS) || !iomapi_sim_has_zones(run->sim))
 		return 0;
 	report->text = iomapi_sim_alloc(sizeof(text));
 	if (report->text)
 		strcpy(report->text, text);
 	return -EINVAL;
+}
+
+static int exhaust(const struct iomap_sim_case *c, uint64_t bound, const struct iomap_sim_cfg *cfg,
+		   struct iomap_sim_report *report);
+
+static int check_cfg(const struct iomap_sim_cfg *cfg, const struct iomap_sim_cfg *given)
+{
+	if (given && given->struct_size < sizeof(given->struct_size))
+		return -EINVAL;
+	if (cfg->schedule > IOMAP_SIM_DEPTH_FIRST || cfg->restarts >= 2 * IOMAP_SIM_REMOVAL)
+		return -EINVAL;
+	return cfg->schedule == IOMAP_SIM_PCT && cfg->depth > 3 ? -EINVAL : 0;
 }
 
 IOMAP_API int iomap_sim_check(const struct iomap_sim_case *c, const struct iomap_sim_cfg *given,
@@ -286,14 +301,16 @@ IOMAP_API int iomap_sim_check(const struct iomap_sim_case *c, const struct iomap
 	struct iomapi_sim_run *run = NULL;
 	int rc = start_report(report);
 
-	if (!rc && given && given->struct_size < sizeof(given->struct_size))
-		rc = -EINVAL;
+	defaults(&cfg, given);
+	if (!rc)
+		rc = check_cfg(&cfg, given);
 	if (rc)
 		return rc;
-	defaults(&cfg, given);
+	if (cfg.schedule == IOMAP_SIM_DEPTH_FIRST)
+		return exhaust(c, given->nr_seeds, &cfg, report);
 	rc = iomapi_sim_run_new(c, cfg.seed, &run);
 	if (!rc)
-		rc = check_restarts(run, &cfg, report);
+		rc = check_zones(run, &cfg, report);
 	if (!rc)
 		rc = try_script(run, cfg.faults, cfg.fault_kinds, report);
 	if (!rc)
@@ -319,10 +336,13 @@ static int measure(struct iomapi_sim_run *run)
 	return rc;
 }
 
-static int all_paths(struct iomapi_sim_run *run, uint64_t bound, struct iomap_sim_report *report)
+static int all_paths(struct iomapi_sim_run *run, uint64_t bound, uint32_t depth,
+		     struct iomap_sim_report *report)
 {
 	struct iomapi_sim_trace path = { 0 };
-	struct iomapi_sim_plan plan = { .path = &path, .stride = 1 };
+	struct iomapi_sim_plan plan = {
+		.path = &path, .stride = 1, .policy = { IOMAP_SIM_DEPTH_FIRST, depth, 0 },
+	};
 	int rc, more;
 
 	run->level = IOMAP_SIM_LEVEL_ALL;
@@ -343,22 +363,31 @@ static int all_paths(struct iomapi_sim_run *run, uint64_t bound, struct iomap_si
 	return more < 0 ? more : rc;
 }
 
-IOMAP_API int iomap_sim_exhaust(const struct iomap_sim_case *c, uint64_t bound,
-				struct iomap_sim_report *report)
+static int exhaust(const struct iomap_sim_case *c, uint64_t bound,
+		   const struct iomap_sim_cfg *given, struct iomap_sim_report *report)
 {
-	const struct iomap_sim_cfg cfg = { .struct_size = sizeof(cfg) };
+	const struct iomap_sim_cfg cfg = {
+		.struct_size = sizeof(cfg), .no_shrink = given->no_shrink,
+	};
 	struct iomapi_sim_run *run = NULL;
-	int rc = start_report(report);
+	int rc = iomapi_sim_run_new(c, 0, &run);
 
-	if (rc)
-		return rc;
-	rc = iomapi_sim_run_new(c, 0, &run);
 	if (!rc)
-		rc = all_paths(run, bound ? bound : UINT64_MAX, report);
+		rc = all_paths(run, bound ? bound : UINT64_MAX, given->depth, report);
 	if (rc == 1)
 		rc = tell(run, &cfg, report);
 	iomapi_sim_run_delete(&run);
 	return rc;
+}
+
+IOMAP_API int iomap_sim_exhaust(const struct iomap_sim_case *c, uint64_t bound,
+				struct iomap_sim_report *report)
+{
+	struct iomap_sim_cfg cfg;
+	int rc = start_report(report);
+
+	defaults(&cfg, NULL);
+	return rc ? rc : exhaust(c, bound, &cfg, report);
 }
 
 IOMAP_API int iomap_sim_fuzz_one(const struct iomap_sim_case *c, const uint8_t *bytes,

@@ -108,11 +108,12 @@ static void record(struct iomapi_sim_choice *c, const char *site, uint32_t value
 
 uint32_t iomapi_sim_draw(struct iomapi_sim_choice *c, const char *site, uint32_t n)
 {
-	uint32_t value;
+	return iomapi_sim_take(c, site, c->replays ? 0 : bounded(c, n), n);
+}
 
-	if (!c->replays)
-		value = bounded(c, n);
-	else
+uint32_t iomapi_sim_take(struct iomapi_sim_choice *c, const char *site, uint32_t value, uint32_t n)
+{
+	if (c->replays)
 		value = c->next < c->nr_replay ? c->replay[c->next++].value % n : 0;
 	if (c->record)
 		record(c, site, value, n);

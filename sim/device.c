@@ -357,6 +357,7 @@ static enum iomap_queued queue_bio(void *queue, void *dev, struct iomap_bio *bio
 		return IOMAP_QUEUE_DONE;
 	}
 	iomapi_sim_pass(sim, IOMAPI_SIM_PASS_ACCEPT, cmd);	/* power may go right behind it */
+	iomapi_sim_point(sim, "command");
 	return IOMAP_QUEUE_QUEUED;
 }
 
@@ -474,6 +475,7 @@ static void finish(struct iomapi_sim_cmd *cmd)
 	iomap_list_del(&cmd->node);
 	iomap_list_add_tail(&cmd->queue->done, &cmd->node);
 	cmd->queue->nr_done++;
+	iomapi_sim_wake(cmd->dev->sim, cmd->queue, UINT32_MAX);
 }
 
 static void complete_write(struct iomapi_sim_cmd *cmd, struct iomapi_sim_write *write)
@@ -564,15 +566,14 @@ static int reap(void *queue, struct iomap_bio **done, unsigned min, unsigned max
 	struct iomap_sim *sim = q->sim;
 	int64_t until = iomapi_sim_until(sim, timeout_ns);
 	unsigned n = 0;
+	bool paused = false;
 
 	q->refuses = false;
-	while ((q->nr_done < min || brings_more(q)) &&
+	while ((q->nr_done < min || (!iomapi_sim_has_tasks(sim) && brings_more(q))) &&
 	       !__atomic_exchange_n(&q->woken, 0, __ATOMIC_ACQ_REL)) {
-		if (!sim->nr_events || sim->events[0].time > until) {
-			iomapi_sim_pass_time(sim, until);
+		if (!iomapi_sim_pause(sim, q, until))
 			break;
-		}
-		iomapi_sim_step(sim);
+		paused = true;
 	}
 	while (n < max && q->nr_done) {
 		struct iomapi_sim_cmd *cmd = cmd_of(iomap_list_pop(&q->done));
@@ -594,12 +595,17 @@ static int reap(void *queue, struct iomap_bio **done, unsigned min, unsigned max
 			iomapi_sim_observe(sim, &cmd->hit);
 		iomap_list_add_tail(&sim->free_cmds, &cmd->node);
 	}
+	if (n && !paused)
+		iomapi_sim_point(sim, "reap");
 	return (int)n;
 }
 
 static void wakeup(void *queue)
 {
-	__atomic_store_n(&((struct iomapi_sim_queue *)queue)->woken, 1, __ATOMIC_RELEASE);
+	struct iomapi_sim_queue *q = queue;
+
+	__atomic_store_n(&q->woken, 1, __ATOMIC_RELEASE);
+	iomapi_sim_wake(q->sim, q, UINT32_MAX);
 }
 
 const struct iomap_backend_ops iomapi_sim_backend = {

@@ -2,8 +2,9 @@
 /*
  * env.c - an environment in simulated time: its clock, its waits, its memory, its devices.
  *
- * One thread: a wait that finds its word unchanged lets events pass until it changes, or until its
- * time is over.  When nothing can happen any more, nobody would ever wake it: that is -EDEADLK.
+ * Its threads are tasks.  While there is only one, a wait that finds its word unchanged lets events
+ * pass until it changes, or until its time is over.  When nothing can happen any more, nobody would
+ * ever wake it: that is -EDEADLK, or the end of a case's callback.
  */
 #include <errno.h>
 #include <string.h>
@@ -20,9 +21,11 @@ static int sim_wait(void *arg, const iomap_word *word, uint32_t seen, int64_t ti
 	struct iomap_sim *sim = arg;
 	int64_t until = iomapi_sim_until(sim, timeout_ns);
 
+	if (iomapi_sim_has_tasks(sim))
+		return iomap_sim_wait(sim, word, seen, timeout_ns);
 	while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == seen) {
 		if (!sim->nr_events && timeout_ns < 0) {
-			iomapi_sim_idle(sim);
+			iomapi_sim_stuck(sim);
 			return -EDEADLK;
 		}
 		if (!sim->nr_events || sim->events[0].time > until) {
@@ -37,35 +40,27 @@ static int sim_wait(void *arg, const iomap_word *word, uint32_t seen, int64_t ti
 
 static void sim_wake(void *arg, const iomap_word *word, unsigned nr)
 {
-	(void)arg;
-	(void)word;
-	(void)nr;		/* there is nobody else */
+	iomap_sim_wake(arg, word, nr);
 }
 
 static void *sim_self(void *arg)
 {
-	return ((struct iomap_sim *)arg)->self;
+	return iomapi_sim_self(arg);
 }
 
 static int sim_spawn(void *arg, void (*fn)(void *arg), void *fn_arg, void **handle)
 {
-	(void)arg;
-	(void)fn;
-	(void)fn_arg;
-	(void)handle;
-	return -ENOTSUP;
+	return iomapi_sim_spawn_thread(arg, fn, fn_arg, handle);
 }
 
 static void sim_join(void *arg, void *handle)
 {
-	(void)arg;
-	(void)handle;
+	iomapi_sim_join_thread(arg, handle);
 }
 
 static void sim_yield(void *arg, const char *site)
 {
-	(void)arg;
-	(void)site;
+	iomapi_sim_give_way(arg, site);
 }
 
 const struct iomap_sync_ops iomapi_sim_sync = {

@@ -38,6 +38,7 @@ struct iomapi_sim_failure {
 	uint32_t image;				/* of that crash; drawn: by this number */
 	bool exact;				/* only the choices lead there */
 	uint8_t restart, removed;		/* enum iomap_sim_restart; the device */
+	struct iomapi_sim_policy policy;	/* of work, where tasks are drawn too */
 	struct iomapi_sim_trace work, recover, recover2;	/* choices until then */
 	char *faults;					/* the script; NULL: none */
 };
@@ -45,6 +46,7 @@ void iomapi_sim_failure_fini(struct iomapi_sim_failure *failure);
 /* What an execution shall do. */
 struct iomapi_sim_plan {
 	uint64_t seed;
+	struct iomapi_sim_policy policy;	/* of work; depth first: of all */
 	const char *faults;		/* of work */
 	const struct iomapi_sim_failure *like;	/* NULL: all is drawn from the seed */
 	bool traces;			/* its choices; else what the seed says at its events */
@@ -107,12 +109,13 @@ struct iomapi_sim_run {
 	int error;			/* it could not be done */
 	struct iomapi_sim_failure failure;
 	uint64_t digest, nr_crashes, nr_images, work_events, recover_events;
+	uint64_t work_points;		/* choices of tasks */
 	uint64_t looked_at;		/* changes, as of the last crash */
 	uint64_t nr_skipped;		/* crashes that were explored already */
 	struct iomapi_sim_memo explored;
 	const struct iomapi_sim_pattern *pattern;	/* of the next crash; NULL */
 	uint8_t level;			/* completed at each crash */
-	bool cut_short;			/* images were left out */
+	bool cut_short;			/* images were left out, or orders of tasks */
 	bool endless;			/* it was stopped */
 	uint64_t idle;			/* calls since the last event */
 	struct iomapi_sim_seen seen[IOMAPI_SIM_SEEN];

@@ -79,7 +79,7 @@ static int end(struct iomapi_sim_fs *fs)
 {
 	int rc = iomap_sim_wait_writes(fs->sim);
 
-	fs->sim->plain_error = fs->theirs;
+	iomapi_sim_started(fs->sim)->error = fs->theirs;
 	if (!fs->error)
 		fs->error = rc;
 	tell_all(fs, fs->error ? FAILED : WRITTEN);

@@ -242,8 +242,10 @@ int iomapi_sim_enter(struct iomap_sim *sim, struct iomapi_sim_level *level,
 	sim->nr_unreaped = 0;
 	iomap_list_init(&sim->free_cmds);
 	memset(&sim->plain, 0, sizeof(sim->plain));
-	sim->nr_plain = 0;
-	sim->plain_error = 0;
+	memset(&sim->started, 0, sizeof(sim->started));
+	sim->tasks = NULL;
+	sim->exit = NULL;
+	sim->abandoned = false;
 	sim->files = NULL;
 	sim->hosts = NULL;
 	sim->engine = NULL;
@@ -263,12 +265,16 @@ void iomapi_sim_leave(struct iomap_sim *sim)
 {
 	struct iomapi_sim_level *level = sim->level;
 	struct iomap_sim_counter counters[IOMAPI_SIM_NR_KINDS];
+	struct iomapi_sim_task *idle;
 
+	iomapi_sim_tasks_drop(sim);
 	iomapi_sim_hosts_drop(sim);
+	idle = sim->idle;
 	iomapi_sim_disarm(sim);
 	memcpy(counters, sim->counters, sizeof(counters));
 	forget_fates(&level->remembered);
 	*sim = level->sim;
+	sim->idle = idle;
 	memcpy(sim->counters, counters, sizeof(counters));
 	while (level->nr_above--)
 		take_back(&sim->devs[level->nr_above], &level->devs[level->nr_above]);

@@ -59,6 +59,7 @@ struct iomapi_sim_host {
 	struct iomapi_sim_host *next;
 	void *env;			/* the first block it took; NULL: it is not open */
 	uint64_t nr_live, bytes;	/* blocks besides that */
+	struct iomap_list live;
 	struct iomap_list kept;		/* freed, and looked at */
 	size_t kept_bytes;
 	struct iomapi_sim_heard *heard;	/* NULL: nobody listens to its trace */

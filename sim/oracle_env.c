@@ -27,7 +27,7 @@ struct tail {
 	uint64_t magic;
 	size_t size;
 	uint8_t *mem;
-	struct iomap_list node;		/* while it is kept */
+	struct iomap_list node;		/* of live ones, then of those kept */
 };
 
 static size_t padded(size_t size)
@@ -67,9 +67,26 @@ struct iomapi_sim_host *iomapi_sim_host_new(struct iomap_sim *sim)
 		return NULL;
 	forget_heard(host);
 	*host = (struct iomapi_sim_host){ .sim = sim, .next = sim->hosts };
+	iomap_list_init(&host->live);
 	iomap_list_init(&host->kept);
 	sim->hosts = host;
 	return host;
+}
+
+static void free_all(struct iomap_list *list)
+{
+	struct iomap_list *l;
+
+	while ((l = iomap_list_pop(list)))
+		iomapi_sim_free(iomap_container_of(l, struct tail, node)->mem);
+}
+
+/* Of a callback that was left where it stood nobody can give it back. */
+static void forget_blocks(struct iomapi_sim_host *host)
+{
+	free_all(&host->live);
+	free_all(&host->kept);
+	host->env = NULL;
 }
 
 void iomapi_sim_hosts_drop(struct iomap_sim *sim)
@@ -78,8 +95,11 @@ void iomapi_sim_hosts_drop(struct iomap_sim *sim)
 	struct iomapi_sim_host *host;
 
 	while ((host = sim->hosts)) {
-		struct iomapi_sim_host **list = host->env ? &o->open : &o->idle;
+		struct iomapi_sim_host **list;
 
+		if (sim->abandoned)
+			forget_blocks(host);
+		list = host->env ? &o->open : &o->idle;
 		sim->hosts = host->next;
 		host->next = *list;
 		*list = host;
@@ -179,6 +199,7 @@ void *iomapi_sim_host_alloc(struct iomapi_sim_host *host, size_t size, size_t al
 	memset(mem + size, CANARY, padded(size) - size);
 	t = tail_of(mem, size);
 	*t = (struct tail){ .magic = LIVE, .size = size, .mem = mem };
+	iomap_list_add_tail(&host->live, &t->node);
 	if (!host->env) {
 		host->env = mem;
 		return mem;
@@ -192,6 +213,7 @@ void iomapi_sim_host_free(struct iomapi_sim_host *host, void *mem, size_t size)
 {
 	if (!judge_free(host, mem, size))
 		return;
+	iomap_list_del(&tail_of(mem, size)->node);
 	if (mem == host->env) {
 		judge_close(host);
 	} else if (host->env) {		/* else it comes too late, and that was found */

@@ -14,7 +14,7 @@ struct plain {
 	struct iomap_bio bio;
 	struct iomap_bvec seg;
 	uint64_t *addr;			/* where an append is told its place; NULL */
-	bool waited;			/* the caller has it; else it goes with its end */
+	struct iomapi_sim_started *owner;	/* it goes with its end; NULL: the caller has it */
 	bool done;
 	uint8_t mem[];
 };
@@ -24,20 +24,28 @@ static struct plain *plain_of(struct iomap_bio *bio)
 	return iomap_container_of(bio, struct plain, bio);
 }
 
+/* The next one that has an end, or until something happens.  Who hears it may not be who waits for
+ * it: those look again. */
 static void hear(struct iomap_sim *sim)
 {
+	struct iomapi_sim_started *owner;
 	struct iomap_bio *bio;
 
-	if (iomapi_sim_backend.reap(&sim->plain, &bio, 1, 1, -1) != 1)
+	if (!sim->plain.nr_done) {
+		iomapi_sim_pause(sim, &sim->plain, INT64_MAX);
 		return;
+	}
+	iomapi_sim_backend.reap(&sim->plain, &bio, 0, 1, 0);
+	iomapi_sim_wake(sim, &sim->plain, UINT32_MAX);
 	plain_of(bio)->done = true;
 	if (plain_of(bio)->addr && !bio->status)
 		*plain_of(bio)->addr = bio->addr;
-	if (plain_of(bio)->waited)
+	owner = plain_of(bio)->owner;
+	if (!owner)
 		return;
-	if (!sim->plain_error)
-		sim->plain_error = bio->status;
-	sim->nr_plain--;
+	if (!owner->error)
+		owner->error = bio->status;
+	owner->nr--;
 	iomapi_sim_level_free(sim, plain_of(bio));
 }
 
@@ -86,7 +94,6 @@ static int64_t call(struct iomap_sim *sim, struct iomapi_sim_dev *dev, enum ioma
 	p.addr = place;
 	p.bio.flags = (uint16_t)flags;
 	p.bio.backend[1] = 1;		/* tell a short transfer */
-	p.waited = true;
 	rc = send(sim, dev, &p);
 	while (!rc && !p.done)
 		hear(sim);
@@ -199,10 +206,11 @@ static int start_one(struct iomap_sim *sim, struct iomapi_sim_dev *dev, enum iom
 	p->addr = place;
 	p->bio.flags = (uint16_t)flags;
 	memcpy(p->mem, mem, len);
-	sim->nr_plain++;
+	p->owner = iomapi_sim_started(sim);
+	p->owner->nr++;
 	rc = send(sim, dev, p);
 	if (rc) {
-		sim->nr_plain--;
+		p->owner->nr--;
 		iomapi_sim_level_free(sim, p);
 	}
 	return rc;
@@ -224,12 +232,13 @@ IOMAP_API int iomap_sim_start_write(struct iomap_sim *sim, const char *name, con
 
 IOMAP_API int iomap_sim_wait_writes(struct iomap_sim *sim)
 {
+	struct iomapi_sim_started *own = iomapi_sim_started(sim);
 	int rc;
 
-	while (sim->nr_plain)
+	while (own->nr)
 		hear(sim);
-	rc = sim->plain_error;
-	sim->plain_error = 0;
+	rc = own->error;
+	own->error = 0;
 	return rc;
 }
 

@@ -34,7 +34,7 @@ static bool is_own(const char *site)	/* the simulator's */
 {
 	static const char *const own[] = {
 		"latency", "failed", "hostile", "short", "lost", "late", "away", "discard",
-		"writeback",
+		"writeback", "task",
 	};
 
 	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)

@@ -40,6 +40,7 @@ static void fail(struct iomapi_sim_run *run, const char *where, int rc)
 		snprintf(f->text, sizeof(f->text), "%s returned %d%s%s", where, rc,
 			 run->sim->refused[0] ? "; refused: " : "", run->sim->refused);
 	f->seed = run->plan->seed;
+	f->policy = run->plan->policy;
 	f->event = run->removal ? run->removal : run->depth > 1 ? run->event[1] : 0;
 	f->event2 = run->depth > 2 ? run->event[2] : 0;
 	f->image = run->image;
@@ -69,6 +70,9 @@ static void set_choice(struct iomapi_sim_run *run, uint64_t seed,
 
 	iomapi_sim_choice_init(c, seed);
 	c->still = run->plan->path || run->exact;
+	memset(&run->sim->policy, 0, sizeof(run->sim->policy));
+	if (run->depth == 1 || run->plan->policy.schedule == IOMAP_SIM_DEPTH_FIRST)
+		run->sim->policy = run->plan->policy;
 	if (replay) {
 		c->replays = true;
 		c->replay = replay->made;
@@ -113,7 +117,7 @@ static int look(struct iomapi_sim_run *run)
 	int rc = 0;
 
 	if (run->c->recover) {
-		rc = run->c->recover(run->sim, run->c->arg);
+		rc = iomapi_sim_call(run->sim, run->c->recover, run->c->arg, false);
 		if (rc || run->oracle[0]) {
 			fail(run, "recover", rc);
 			return 1;
@@ -311,9 +315,10 @@ int iomapi_sim_execute(struct iomapi_sim_run *run, const struct iomapi_sim_plan 
 
 	if (run->depth) {
 		if (!rc) {
-			int result = run->c->work(run->sim, run->c->arg);
+			int result = iomapi_sim_call(run->sim, run->c->work, run->c->arg, true);
 
 			run->work_events = run->sim->nr_passed;
+			run->work_points = iomapi_sim_nr_points(run->sim);
 			if (!result)
 				iomapi_sim_judge_end(run->sim, "work");
 			if (run->removal && result == -ENODEV)
@@ -352,7 +357,8 @@ static bool case_ok(const struct iomap_sim_case *c)
 /* What format wrote is durable: no crash takes it back. */
 static int format(struct iomapi_sim_run *run)
 {
-	int rc = run->c->format ? run->c->format(run->sim, run->c->arg) : 0;
+	int rc = run->c->format ? iomapi_sim_call(run->sim, run->c->format, run->c->arg, true)
+				: 0;
 
 	if (!rc)
 		rc = iomap_sim_wait_writes(run->sim);

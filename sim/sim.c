@@ -132,7 +132,7 @@ bool iomapi_sim_pass(struct iomap_sim *sim, enum iomapi_sim_what what,
 		sim->run->idle = 0;
 		iomapi_sim_hear(sim, what, cmd);
 		if (sim->nr_passed == sim->run->next_crash)
-			iomapi_sim_strike(sim);
+			iomapi_sim_on_main(sim, iomapi_sim_strike);
 		iomapi_sim_see(sim, what, cmd);
 		if (sim->run->log)
 			iomapi_sim_log(sim->run, what, cmd);
@@ -323,6 +323,7 @@ IOMAP_API void iomap_sim_delete(struct iomap_sim **sim)
 
 	if (!s)
 		return;
+	iomapi_sim_tasks_free(s);
 	iomapi_sim_files_drop(s);
 	for (unsigned i = 0; i < s->nr_devs; i++) {
 		while ((l = iomap_list_pop(&s->devs[i].in_flight)))

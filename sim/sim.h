@@ -14,6 +14,7 @@
  *	answer.c	what a client's callbacks answer
  *	level.c		worlds that are undone
  *	plain.c		devices by name, for engines without queues
+ *	task.c		tasks, and who goes on: see task.h
  *	memory.c	where memory comes from; memory_sanity.c: and how mistakes show
  *	file.c		files on a device: the calls
  *	file_cache.c	what of them is not durable yet	file_disk.c	how they lie on the device
@@ -100,6 +101,9 @@ uint32_t iomapi_sim_draw(struct iomapi_sim_choice *c, const char *site, uint32_t
 /* A choice that has been made elsewhere, for the record. */
 uint32_t iomapi_sim_made(struct iomapi_sim_choice *c, const char *site, uint32_t n,
 			 uint32_t value);
+/* A value that is chosen already, unless a record says another. */
+uint32_t iomapi_sim_take(struct iomapi_sim_choice *c, const char *site, uint32_t value,
+			 uint32_t n);
 /* One time in four; when all is gone through, it is one way of two. */
 bool iomapi_sim_rarely(struct iomap_sim *sim, const char *site);
 /* No choice, for it depends on nothing but its key: another draw elsewhere does not shift it. */
@@ -494,6 +498,44 @@ int iomapi_sim_fs_reclaim(struct iomapi_sim_fs *fs);
 void iomapi_sim_fs_reap(struct iomapi_sim_fs *fs);	/* what nothing durable leads to is free */
 void iomapi_sim_fs_delete(struct iomapi_sim_fs *fs);
 
+/* ---- task.c, schedule.c ---- */
+
+struct iomapi_sim_task;
+struct iomapi_sim_tasks;
+struct iomapi_sim_exit;
+struct iomapi_sim_started {		/* writes of a task that it has not waited for */
+	unsigned nr;			/* not heard of */
+	int error;			/* of the first of them that failed */
+};
+struct iomapi_sim_policy {
+	uint8_t schedule;		/* enum iomap_sim_schedule */
+	uint32_t depth;
+	uint64_t steps;			/* PCT: choices that a run is expected to have */
+};
+bool iomapi_sim_has_tasks(const struct iomap_sim *sim);
+uint64_t iomapi_sim_nr_points(const struct iomap_sim *sim);	/* choices of tasks, so far */
+struct iomapi_sim_started *iomapi_sim_started(struct iomap_sim *sim);	/* of this task */
+void *iomapi_sim_self(struct iomap_sim *sim);
+/* This task may lose the processor; or cannot use it until somebody else did something. */
+void iomapi_sim_point(struct iomap_sim *sim, const char *site);
+void iomapi_sim_give_way(struct iomap_sim *sim, const char *site);
+/* Wait for a wake on the channel: 0, -ETIMEDOUT; -EDEADLK: nobody can, and it is no case. */
+int iomapi_sim_park(struct iomap_sim *sim, const void *channel, const char *what, int64_t until);
+void iomapi_sim_wake(struct iomap_sim *sim, const void *channel, unsigned nr);
+/* The same; without tasks until the next event.  false: it does not come until then. */
+bool iomapi_sim_pause(struct iomap_sim *sim, const void *channel, int64_t until);
+int iomapi_sim_spawn_thread(struct iomap_sim *sim, void (*fn)(void *arg), void *arg,
+			    void **handle);
+void iomapi_sim_join_thread(struct iomap_sim *sim, void *handle);
+/* A callback of the case, and its tasks, if they are joined; 1: it was left where it stood. */
+int iomapi_sim_call(struct iomap_sim *sim, int (*fn)(struct iomap_sim *sim, void *arg), void *arg,
+		    bool join);
+void iomapi_sim_abandon(struct iomap_sim *sim);		/* leave it */
+void iomapi_sim_stuck(struct iomap_sim *sim);		/* nobody can go on, nothing will happen */
+void iomapi_sim_on_main(struct iomap_sim *sim, void (*fn)(struct iomap_sim *sim));
+void iomapi_sim_tasks_drop(struct iomap_sim *sim);	/* wherever they stand */
+void iomapi_sim_tasks_free(struct iomap_sim *sim);
+
 /* ---- sim.c ---- */
 
 enum iomapi_sim_what {
@@ -529,8 +571,7 @@ struct iomap_sim {
 	struct iomap_list free_cmds;
 	struct iomap_list blocks;		/* of iomap_sim_alloc, outside of levels */
 	struct iomapi_sim_queue plain;		/* of plain calls; sim is NULL before the first */
-	unsigned nr_plain;			/* writes that were started, not heard of */
-	int plain_error;			/* of the first of them that failed */
+	struct iomapi_sim_started started;	/* by task 0 */
 	struct iomapi_sim_run *run;		/* NULL: without a case */
 	void *engine;				/* the user's */
 	int (*on_submit)(void *arg, const char *dev, const struct iomap_bio *bio);
@@ -550,7 +591,12 @@ struct iomap_sim {
 	struct iomapi_sim_model *models;	/* files that work has told about */
 	struct iomapi_sim_host *hosts;		/* of this level: places for environments */
 	uint64_t watched;			/* oracles that were asked for, a bit each */
-	uint64_t self[32];			/* of the one thread, for the library */
+	uint64_t self[32];			/* of task 0, for the library */
+	struct iomapi_sim_tasks *tasks;		/* NULL: none was spawned */
+	struct iomapi_sim_task *idle;		/* stacks to be used again, of all levels */
+	struct iomapi_sim_policy policy;
+	struct iomapi_sim_exit *exit;		/* of the callback; NULL: without a case */
+	bool abandoned;				/* a callback was left where it stood */
 };
 /* When a wait ends that begins now. */
 int64_t iomapi_sim_until(const struct iomap_sim *sim, int64_t timeout_ns);

@@ -5,8 +5,9 @@
  *	CASE:SEED:EVENT:IMAGE:EVENT2:WORK:RECOVER:RECOVER2:FAULTS:CHECK
  *
  * Numbers are hexadecimal.  The choices of a trace are letters, one for most of them; '-' instead
- * of all three: they are drawn from the seed.  IMAGE has above its 32 bits what stopped work, if
- * that was no loss of power.  Spaces of the script are +.  CHECK guards all.
+ * of all three: they are drawn from the seed, and behind it the depth and the length of a PCT
+ * schedule.  IMAGE has above its 32 bits what stopped work, if that was no loss of power.  Spaces
+ * of the script are +.  CHECK guards all.
  *
  *	0..39		a choice			40..55	2..17 choices of 0
  *	56..62 x x	a choice up to 28671		63 x*6	any other
@@ -117,6 +118,10 @@ bool iomapi_sim_token(const struct iomap_sim_case *c, const struct iomapi_sim_fa
 		put_trace(&o, &failure->recover2);
 	} else {
 		put_text(&o, ":-");
+		if (failure->policy.schedule == IOMAP_SIM_PCT) {
+			put_number(&o, failure->policy.depth);
+			put_number(&o, failure->policy.steps);
+		}
 	}
 	put(&o, ':');
 	for (const char *s = failure->faults; s && *s; s++)
@@ -235,15 +240,25 @@ static int get_faults(struct in *in, struct iomapi_sim_failure *f)
 	return 0;
 }
 
+/* The script is next, unless it is a number, which no script is. */
+static int get_policy(struct in *in, struct iomapi_sim_failure *f)
+{
+	in->at += 2;
+	if (in->at[0] != ':' || in->at[1] < '1' || in->at[1] > '3' || in->at[2] != ':')
+		return 0;
+	f->policy.schedule = IOMAP_SIM_PCT;
+	f->policy.depth = (uint32_t)get_number(in);
+	f->policy.steps = get_number(in);
+	return in->bad ? -EINVAL : 0;
+}
+
 static int get_choices(struct in *in, struct iomapi_sim_failure *f, bool *traces)
 {
 	int rc;
 
-	*traces = strncmp(in->at, ":-:", 3) != 0;
-	if (!*traces) {
-		in->at += 2;
-		return 0;
-	}
+	*traces = strncmp(in->at, ":-", 2) != 0;
+	if (!*traces)
+		return get_policy(in, f);
 	rc = get_trace(in, &f->work);
 	if (!rc)
 		rc = get_trace(in, &f->recover);

@@ -6,7 +6,7 @@
  * libiomap's public headers like any other outside backend.  Named devices live under one clock,
  * one power supply and one choice stream: the same seed and the same calls give the same run, bit
  * for bit, everywhere.
- *   threads  a simulation, and every environment in it, belong to one thread.
+ *   threads  a simulation, and every environment in it, belong to one thread, which tasks share.
  *   time     passes only while something waits for a device, from event to event.
  *   errors   after a power cut every bio ends with -ENODEV until power is back; others only by
  *            iomap_sim_fault.
@@ -331,6 +331,16 @@ enum iomap_sim_restart {
 	IOMAP_SIM_POWER_LOSS = 1 << 0, IOMAP_SIM_DEVICE_RESET = 1 << 1,
 	IOMAP_SIM_PROCESS_KILL = 1 << 2, IOMAP_SIM_REMOVAL = 1 << 3,
 };
+/*
+ * Which task goes on where one may lose the processor, and how many switches that were not needed
+ * a bug may take: cfg.depth.
+ *	RANDOM		by chance, some runs at each place and others rarely
+ *	PCT		by random priorities, that change depth - 1 times: 1..3, default 3
+ *	DEPTH_FIRST	every one, with at most so many switches away from a task that could have
+ *			gone on (default 2): as iomap_sim_exhaust, with nr_seeds as its bound (0:
+ *			none) and without faults
+ */
+enum iomap_sim_schedule { IOMAP_SIM_RANDOM, IOMAP_SIM_PCT, IOMAP_SIM_DEPTH_FIRST };
 struct iomap_sim_cfg {
 	size_t struct_size;
 	uint64_t seed, nr_seeds;	/* the first; default 1000 */
@@ -345,7 +355,8 @@ struct iomap_sim_cfg {
 	 * is -EINVAL, and the report's text has its column.
 	 */
 	const char *fault_kinds;
-	uint32_t max_faults, spare32;
+	uint32_t max_faults;
+	uint32_t depth;			/* of schedule */
 	/* Run each seed again: with another digest the report (O46) has the first event that
 	 * differs.  So it has when a failure does not come again, with or without this. */
 	bool twice;
@@ -359,7 +370,8 @@ struct iomap_sim_cfg {
 	/* enum iomap_sim_restart; default POWER_LOSS.  One of the first three is drawn for each
 	 * image; with REMOVAL each seed is run once more for it.  With all_images: POWER_LOSS.
 	 * Devices with zones know POWER_LOSS alone. */
-	uint32_t restarts, spare_restarts;
+	uint32_t restarts;
+	uint32_t schedule;		/* enum iomap_sim_schedule */
 };
 struct iomap_sim_report {
 	size_t struct_size;
@@ -472,6 +484,43 @@ IOMAP_API void iomap_sim_note(struct iomap_sim *sim, const char *format, ...)
 IOMAP_API void *iomap_sim_alloc(struct iomap_sim *sim, size_t size);
 IOMAP_API uint64_t iomap_sim_digest(const void *mem, size_t len, uint64_t seed);
 
+/* ---- tasks ---- */
+
+/*
+ * Threads of an engine.  They share the thread of the simulation: which one has it, and goes on
+ * where it may be lost, is a choice called "task".  It may be lost in every call of a wait, a wake,
+ * a spawn or a yield, where a command is given to a device or waited for, and where a lock of
+ * <iomap/sync.h> is taken in an environment of the simulation, whose waits and threads are tasks
+ * too.  It is never lost between: what tasks share without these needs a yield where another thread
+ * could come in.  Nothing else may block: not the locks of pthreads, for whoever has one is not on.
+ *
+ * A callback of a case is task 0, and its tasks are its own, with stacks of 256 KiB.  When work
+ * returns 0 those that have not ended are waited for, else they are left where they stand; so are
+ * tasks of recover and check when both have returned.  When power goes, recover and check run in
+ * between, and tasks go on behind that as if nothing had been.
+ *
+ * When nobody can go on and nothing will happen any more, the run fails (O44, with what each task
+ * waits for), and the callback is left where it stands.  Without a case task 0 gets -EDEADLK.
+ */
+#define IOMAP_SIM_TASKS 64u		/* at once, task 0 and those that nobody has joined too */
+
+/* A task that calls fn; when that returns something else than 0 the run fails.  -EAGAIN: there are
+ * IOMAP_SIM_TASKS; -ENOMEM. */
+IOMAP_API int iomap_sim_spawn(struct iomap_sim *sim,
+			      int (*fn)(struct iomap_sim *sim, void *arg), void *arg);
+/* Until all others have ended.  -EDEADLK: in another task than 0. */
+IOMAP_API int iomap_sim_join(struct iomap_sim *sim);
+/*
+ * Sleep unless the word is another than seen, until a wake.  Nothing else ends it: no change of the
+ * word, and it is looked at only once.  0; -ETIMEDOUT; timeout_ns may be IOMAP_FOREVER.
+ */
+IOMAP_API int iomap_sim_wait(struct iomap_sim *sim, const iomap_word *word, uint32_t seen,
+			     int64_t timeout_ns);
+/* Those nr that have slept longest on this word. */
+IOMAP_API void iomap_sim_wake(struct iomap_sim *sim, const iomap_word *word, unsigned nr);
+/* Another task may go on here; site is for reports, and lives as long as the program. */
+IOMAP_API void iomap_sim_yield(struct iomap_sim *sim, const char *site);
+
 /* ---- devices without the rest of libiomap ---- */
 
 /*
@@ -489,8 +538,8 @@ IOMAP_API int iomap_sim_flush(struct iomap_sim *sim, const char *dev);
 IOMAP_API int iomap_sim_discard(struct iomap_sim *sim, const char *dev, uint64_t len,
 				uint64_t addr);
 /*
- * Several at once: a write that is not waited for; mem is copied.  iomap_sim_wait waits for all
- * of them, on all devices: 0, or the error of the first that failed, once.
+ * Several at once: a write that is not waited for; mem is copied.  iomap_sim_wait_writes waits for
+ * all of this task's, on all devices: 0, or the error of the first that failed, once.
  */
 IOMAP_API int iomap_sim_start_write(struct iomap_sim *sim, const char *dev, const void *mem,
 				    size_t len, uint64_t addr, unsigned flags);
