@@ -63,9 +63,15 @@ static void sim_yield(void *arg, const char *site)
 	iomapi_sim_give_way(arg, site);
 }
 
+static void sim_lock(void *arg, const char *site)
+{
+	iomapi_sim_point(arg, site);
+}
+
 const struct iomap_sync_ops iomapi_sim_sync = {
 	.struct_size = sizeof(iomapi_sim_sync), .wait = sim_wait, .wake = sim_wake,
 	.self = sim_self, .spawn = sim_spawn, .join = sim_join, .yield = sim_yield,
+	.lock = sim_lock,
 };
 
 /* ---- memory: the environment's, and its user's ---- */

@@ -7,7 +7,7 @@
  * monotonic clock, memcpy, and runs deferred work inline in whoever waits.  The library starts no
  * thread, installs no signal handler and prints nothing unless asked here.
  *   hooks    run on any thread, with library leaf locks held: they must not call back or block,
- *            except sync->wait, sync->join and sync->yield, whose purpose is to block.
+ *            except sync->wait, join, yield and lock, whose purpose is to block.
  */
 #ifndef IOMAP_ENV_H
 #define IOMAP_ENV_H
@@ -16,7 +16,7 @@
 
 IOMAP_BEGIN_DECLS
 
-/* What can block.  All required where the table is given.  The simulator brings fibers. */
+/* What can block.  Required where the table is given, but lock.  The simulator brings fibers. */
 struct iomap_sync_ops {
 	size_t struct_size;
 	/* sleep while *word == seen; 0, -ETIMEDOUT; a spurious 0 is fine */
@@ -27,6 +27,9 @@ struct iomap_sync_ops {
 	int (*spawn)(void *arg, void (*fn)(void *), void *fn_arg, void **handle);
 	void (*join)(void *arg, void *handle);
 	void (*yield)(void *arg, const char *site);
+	/* optional: this thread is about to take a lock, or to try it; a scheduler that runs one
+	 * thread at a time may let another come first */
+	void (*lock)(void *arg, const char *site);
 };
 
 /* User memory.  Returns the bytes copied: fewer is a fault, and short I/O follows from it. */

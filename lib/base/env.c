@@ -138,6 +138,7 @@ static int resolve(struct iomap_env *env, const struct iomap_env_opts *given)
 	o->now_ns = o->now_ns ? o->now_ns : default_now;
 	if (!resolve_sync(env) || !resolve_copy(env) || !resolve_executor(env))
 		return -EINVAL;
+	env->lock_on = env->sync.lock != NULL;
 	o->sync = &env->sync;
 	o->copy = &env->copy;
 	o->executor = o->executor ? &env->executor : NULL;

@@ -75,6 +75,15 @@ int iomapi_sleep(struct iomap_env *env, const iomap_word *word, uint32_t seen, i
 void iomapi_wake(struct iomap_env *env, const iomap_word *word, unsigned nr);
 void iomapi_yield(struct iomap_env *env, const char *site);
 
+/* A lock is about to be taken or tried: see sync->lock.  One predicted branch where there is no
+ * such hook; the second word of struct iomap_env says so. */
+void iomapi_lock_hook(struct iomap_env *env, const char *site);
+static inline void iomapi_lock_ahead(struct iomap_env *env, const char *site)
+{
+	if (iomapi_unlikely(((const iomap_word *)(const void *)env)[1]))
+		iomapi_lock_hook(env, site);
+}
+
 /* ---- drivers: how an object wait makes I/O progress ---- */
 struct iomapi_driver {		/* embedded in an ioq */
 	struct iomap_list node;

@@ -24,6 +24,7 @@ struct iomapi_sleeper {
 
 struct iomap_env {
 	iomap_word trace_on;			/* first: base/trace.h looks here */
+	iomap_word lock_on;			/* second: iomapi_lock_ahead does */
 	struct iomap_env_opts opts;		/* resolved; tables below */
 	struct iomap_sync_ops sync;
 	struct iomap_copy_ops copy;

@@ -76,6 +76,12 @@ void iomapi_rank_drop(struct iomap_env *env, unsigned rank)
 }
 #endif
 
+/* Locks that nobody waits for ask nothing of the environment but this. */
+void iomapi_lock_hook(struct iomap_env *env, const char *site)
+{
+	env->sync.lock(env->opts.sync_arg, site);
+}
+
 /* ---- mutex ---- */
 
 IOMAP_API void iomap_mutex_init(struct iomap_mutex *m, unsigned rank)
@@ -88,6 +94,7 @@ static void mutex_acquire(struct iomap_env *env, struct iomap_mutex *m)
 {
 	uint32_t old = 0;
 
+	iomapi_lock_ahead(env, "mutex");
 	if (iomapi_likely(iomapi_cas(&m->word, &old, MUTEX_HELD)))
 		return;
 	while (__atomic_exchange_n(&m->word, MUTEX_WAITED, __ATOMIC_ACQ_REL))
@@ -104,6 +111,7 @@ IOMAP_API bool iomap_mutex_trylock(struct iomap_env *env, struct iomap_mutex *m)
 {
 	uint32_t old = 0;
 
+	iomapi_lock_ahead(env, "mutex");
 	if (!iomapi_cas(&m->word, &old, MUTEX_HELD))
 		return false;
 	iomapi_rank_take(env, m->rank, false);
@@ -148,8 +156,10 @@ static void rw_sleep(struct iomap_env *env, struct iomap_rwlock *l, uint32_t wor
 
 IOMAP_API void iomap_rwlock_rdlock(struct iomap_env *env, struct iomap_rwlock *l)
 {
-	uint32_t word = iomapi_load(&l->word);
+	uint32_t word;
 
+	iomapi_lock_ahead(env, "rwlock");
+	word = iomapi_load(&l->word);
 	iomapi_rank_take(env, l->rank, true);
 	for (;;) {
 		if (!rw_read_allowed(word)) {
@@ -165,8 +175,10 @@ IOMAP_API void iomap_rwlock_rdlock(struct iomap_env *env, struct iomap_rwlock *l
 
 IOMAP_API void iomap_rwlock_wrlock(struct iomap_env *env, struct iomap_rwlock *l)
 {
-	uint32_t word = iomapi_load(&l->word), counted = 0;
+	uint32_t word, counted = 0;
 
+	iomapi_lock_ahead(env, "rwlock");
+	word = iomapi_load(&l->word);
 	iomapi_rank_take(env, l->rank, true);
 	for (;;) {
 		if (rw_write_allowed(word)) {
@@ -187,8 +199,10 @@ IOMAP_API void iomap_rwlock_wrlock(struct iomap_env *env, struct iomap_rwlock *l
 
 IOMAP_API bool iomap_rwlock_tryrdlock(struct iomap_env *env, struct iomap_rwlock *l)
 {
-	uint32_t word = iomapi_load(&l->word);
+	uint32_t word;
 
+	iomapi_lock_ahead(env, "rwlock");
+	word = iomapi_load(&l->word);
 	while (rw_read_allowed(word)) {
 		iomapi_assert((word & RW_READERS) < RW_READERS);
 		if (iomapi_cas(&l->word, &word, word + RW_READER)) {
@@ -201,8 +215,10 @@ IOMAP_API bool iomap_rwlock_tryrdlock(struct iomap_env *env, struct iomap_rwlock
 
 IOMAP_API bool iomap_rwlock_trywrlock(struct iomap_env *env, struct iomap_rwlock *l)
 {
-	uint32_t word = iomapi_load(&l->word);
+	uint32_t word;
 
+	iomapi_lock_ahead(env, "rwlock");
+	word = iomapi_load(&l->word);
 	while (rw_write_allowed(word)) {
 		if (iomapi_cas(&l->word, &word, word | RW_WRITER)) {
 			iomapi_rank_take(env, l->rank, false);
