@@ -67,9 +67,11 @@ void iomapi_sim_arrive(struct iomapi_sim_tasks *t)
 {
 	struct iomapi_sim_task *ended = t->ended;
 
-	t->ended = NULL;
-	if (ended && !ended->thread)
-		put_idle(ended);	/* else who joins it does */
+	if (ended && ended != t->now) {		/* else it only sent an errand */
+		t->ended = NULL;
+		if (!ended->thread)		/* else who joins it does */
+			put_idle(ended);
+	}
 	while (t->errand) {		/* only the main stack is switched to with one */
 		void (*errand)(struct iomap_sim *) = t->errand;
 
