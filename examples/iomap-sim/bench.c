@@ -132,17 +132,68 @@ static double executions(void)
 	return runs == (SECTORS + 1) * (SECTORS + 2) / 2 ? SECTORS + 1.0 : -1;
 }
 
+/* ---- four tasks that go on in turns ---- */
+
+#define TASKS	4u
+#define TURNS	50000u
+
+struct turns {
+	const void *last;
+	uint64_t nr_switches;
+};
+
+static int turn(struct iomap_sim *sim, void *arg)
+{
+	struct turns *t = arg;
+	const char me = 0;
+
+	for (unsigned i = 0; i < TURNS; i++) {
+		t->nr_switches += t->last != &me;
+		t->last = &me;
+		iomap_sim_yield(sim, "turn");
+	}
+	return 0;
+}
+
+static int take_turns(struct iomap_sim *sim, void *arg)
+{
+	int rc = 0;
+
+	for (unsigned i = 0; !rc && i < TASKS; i++)
+		rc = iomap_sim_spawn(sim, turn, arg);
+	return rc;
+}
+
+/* Switches of tasks a second, each of which is a choice. */
+static double switches(void)
+{
+	static const struct iomap_sim_dev disk = {
+		.name = "disk", .preset = "consumer", .size = 65536,
+	};
+	struct turns t = { 0 };
+	const struct iomap_sim_case c = {
+		.struct_size = sizeof(c), .name = "turns", .devs = &disk, .nr_devs = 1,
+		.work = take_turns, .arg = &t,
+	};
+	const struct iomap_sim_cfg cfg = { .struct_size = sizeof(cfg), .nr_seeds = 40 };
+	struct iomap_sim_report r = { .struct_size = sizeof(r) };
+	double start = cpu();
+
+	return iomap_sim_check(&c, &cfg, &r) ? -1 : (double)t.nr_switches / (cpu() - start);
+}
+
 int tool_bench(const struct tool_opts *o)
 {
-	double per_s[3] = { images(), seeds(), executions() };
+	double per_s[4] = { images(), seeds(), executions(), switches() };
 
-	if (per_s[0] < 0 || per_s[1] < 0 || per_s[2] < 0) {
+	if (per_s[0] < 0 || per_s[1] < 0 || per_s[2] < 0 || per_s[3] < 0) {
 		fputs("iomap-sim: a run of the benchmark failed\n", stderr);
 		return 1;
 	}
 	printf(o->json ? "{\"bench\":\"explorer\",\"images_per_s\":%.0f,\"seeds_per_s\":%.0f,"
-			 "\"executions_40\":%.0f}\n"
-		       : "bench: ok images_per_s=%.0f seeds_per_s=%.0f executions_40=%.0f\n",
-	       per_s[0], per_s[1], per_s[2]);
+			 "\"executions_40\":%.0f,\"switches_per_s\":%.0f}\n"
+		       : "bench: ok images_per_s=%.0f seeds_per_s=%.0f executions_40=%.0f"
+			 " switches_per_s=%.0f\n",
+	       per_s[0], per_s[1], per_s[2], per_s[3]);
 	return 0;
 }

@@ -44,7 +44,7 @@ static const char usage[] =
 	"  digest [CASE] [--seeds N]\n"
 	"      one number of all that happens in N seeds: the same with every compiler (kv)\n"
 	"  bench\n"
-	"      what an image, a seed and a log of 40 sectors in flight cost\n"
+	"      what an image, a seed, a log of 40 sectors in flight and a switch of tasks cost\n"
 	"\n"
 	"With --json the last line is for a program.  Progress is shown on terminals; Ctrl-C ends\n"
 	"a command early and says how to go on.  Exit code 0: fine, 1: a failure was found, 2: it\n"
