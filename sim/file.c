@@ -4,6 +4,8 @@
  *
  * A device is loaded by the first call that names it, and forgotten when power comes back.  All of
  * it hangs off sim->files.
+ *
+ * A call of one task is over before another's begins, on whatever device: see the end.
  */
 #include <errno.h>
 #include <string.h>
@@ -113,7 +115,7 @@ static int64_t unless_off(const struct iomap_sim *sim, int64_t rc)
 	return sim->off ? -ENODEV : rc;
 }
 
-IOMAP_API int iomap_sim_file_format(struct iomap_sim *sim, const char *name)
+static int format_dev(struct iomap_sim *sim, const char *name)
 {
 	struct iomapi_sim_dev *dev = iomapi_sim_find(sim, name);
 	struct iomapi_sim_layout layout;
@@ -207,8 +209,7 @@ static int create(struct iomapi_sim_fs *fs, const char *text, struct iomapi_sim_
 	return 0;
 }
 
-IOMAP_API int iomap_sim_file_open(struct iomap_sim *sim, const char *dev, const char *name,
-				  bool may_create)
+static int open_file(struct iomap_sim *sim, const char *dev, const char *name, bool may_create)
 {
 	struct iomapi_sim_inode *inode;
 	struct iomapi_sim_fs *fs;
@@ -234,7 +235,7 @@ IOMAP_API int iomap_sim_file_open(struct iomap_sim *sim, const char *dev, const 
 	return fd;
 }
 
-IOMAP_API void iomap_sim_file_close(struct iomap_sim *sim, int number)
+static void close_file(struct iomap_sim *sim, int number)
 {
 	struct iomapi_sim_fd fd;
 
@@ -245,8 +246,7 @@ IOMAP_API void iomap_sim_file_close(struct iomap_sim *sim, int number)
 	iomapi_sim_fs_reap(fd.fs);
 }
 
-IOMAP_API int iomap_sim_file_rename(struct iomap_sim *sim, const char *dev, const char *from,
-				    const char *to)
+static int rename_file(struct iomap_sim *sim, const char *dev, const char *from, const char *to)
 {
 	struct iomapi_sim_name *old, *new;
 	struct iomapi_sim_fs *fs;
@@ -273,7 +273,7 @@ IOMAP_API int iomap_sim_file_rename(struct iomap_sim *sim, const char *dev, cons
 	return (int)unless_off(sim, 0);
 }
 
-IOMAP_API int iomap_sim_file_unlink(struct iomap_sim *sim, const char *dev, const char *text)
+static int unlink_file(struct iomap_sim *sim, const char *dev, const char *text)
 {
 	struct iomapi_sim_name *name;
 	struct iomapi_sim_fs *fs;
@@ -289,7 +289,7 @@ IOMAP_API int iomap_sim_file_unlink(struct iomap_sim *sim, const char *dev, cons
 	return (int)unless_off(sim, 0);
 }
 
-IOMAP_API int iomap_sim_dir_sync(struct iomap_sim *sim, const char *dev)
+static int sync_dir(struct iomap_sim *sim, const char *dev)
 {
 	struct iomapi_sim_fs *fs;
 	int rc = fs_of(sim, "dir_sync", dev, &fs);
@@ -299,7 +299,7 @@ IOMAP_API int iomap_sim_dir_sync(struct iomap_sim *sim, const char *dev)
 
 /* ---- what is in a file ---- */
 
-IOMAP_API int64_t iomap_sim_file_size(struct iomap_sim *sim, int number)
+static int64_t size_of(struct iomap_sim *sim, int number)
 {
 	struct iomapi_sim_fd fd;
 	int rc = fd_of(sim, "file_size", number, &fd);
@@ -335,8 +335,7 @@ static int read_piece(struct iomapi_sim_fs *fs, const struct iomapi_sim_inode *i
 	return 0;
 }
 
-IOMAP_API int64_t iomap_sim_file_pread(struct iomap_sim *sim, int number, void *mem, size_t len,
-				       int64_t pos)
+static int64_t read_file(struct iomap_sim *sim, int number, void *mem, size_t len, int64_t pos)
 {
 	struct iomapi_sim_fd fd;
 	int rc = fd_of(sim, "file_pread", number, &fd);
@@ -381,8 +380,8 @@ static int write_piece(struct iomapi_sim_fs *fs, struct iomapi_sim_inode *inode,
 	return 0;
 }
 
-IOMAP_API int64_t iomap_sim_file_pwrite(struct iomap_sim *sim, int number, const void *mem,
-					size_t len, int64_t pos)
+static int64_t write_file(struct iomap_sim *sim, int number, const void *mem, size_t len,
+			  int64_t pos)
 {
 	struct iomapi_sim_fd fd;
 	int rc = fd_of(sim, "file_pwrite", number, &fd);
@@ -408,7 +407,7 @@ IOMAP_API int64_t iomap_sim_file_pwrite(struct iomap_sim *sim, int number, const
 	return unless_off(sim, done ? (int64_t)done : rc);
 }
 
-IOMAP_API int iomap_sim_file_truncate(struct iomap_sim *sim, int number, int64_t size)
+static int truncate_file(struct iomap_sim *sim, int number, int64_t size)
 {
 	struct iomapi_sim_fd fd;
 	int rc = fd_of(sim, "file_truncate", number, &fd);
@@ -432,10 +431,137 @@ IOMAP_API int iomap_sim_file_truncate(struct iomap_sim *sim, int number, int64_t
 	return (int)unless_off(sim, 0);
 }
 
-IOMAP_API int iomap_sim_file_sync(struct iomap_sim *sim, int number)
+static int sync_file(struct iomap_sim *sim, int number)
 {
 	struct iomapi_sim_fd fd;
 	int rc = fd_of(sim, "file_sync", number, &fd);
 
 	return rc ? rc : iomapi_sim_fs_sync_inode(fd.fs, fd.inode);
+}
+
+/* ---- one task at a time ---- */
+
+static void lock(struct iomap_sim *sim)
+{
+	iomapi_sim_point(sim, "file");
+	while (sim->files_busy)
+		iomapi_sim_park(sim, &sim->files_busy, "a call of files", INT64_MAX);
+	sim->files_busy = true;
+}
+
+static void unlock(struct iomap_sim *sim)
+{
+	sim->files_busy = false;
+	iomapi_sim_wake(sim, &sim->files_busy, 1);
+}
+
+IOMAP_API int iomap_sim_file_format(struct iomap_sim *sim, const char *name)
+{
+	int rc;
+
+	lock(sim);
+	rc = format_dev(sim, name);
+	unlock(sim);
+	return rc;
+}
+
+IOMAP_API int iomap_sim_file_open(struct iomap_sim *sim, const char *dev, const char *name,
+				  bool may_create)
+{
+	int rc;
+
+	lock(sim);
+	rc = open_file(sim, dev, name, may_create);
+	unlock(sim);
+	return rc;
+}
+
+IOMAP_API void iomap_sim_file_close(struct iomap_sim *sim, int number)
+{
+	lock(sim);
+	close_file(sim, number);
+	unlock(sim);
+}
+
+IOMAP_API int iomap_sim_file_rename(struct iomap_sim *sim, const char *dev, const char *from,
+				    const char *to)
+{
+	int rc;
+
+	lock(sim);
+	rc = rename_file(sim, dev, from, to);
+	unlock(sim);
+	return rc;
+}
+
+IOMAP_API int iomap_sim_file_unlink(struct iomap_sim *sim, const char *dev, const char *text)
+{
+	int rc;
+
+	lock(sim);
+	rc = unlink_file(sim, dev, text);
+	unlock(sim);
+	return rc;
+}
+
+IOMAP_API int iomap_sim_dir_sync(struct iomap_sim *sim, const char *dev)
+{
+	int rc;
+
+	lock(sim);
+	rc = sync_dir(sim, dev);
+	unlock(sim);
+	return rc;
+}
+
+IOMAP_API int64_t iomap_sim_file_size(struct iomap_sim *sim, int number)
+{
+	int64_t rc;
+
+	lock(sim);
+	rc = size_of(sim, number);
+	unlock(sim);
+	return rc;
+}
+
+IOMAP_API int64_t iomap_sim_file_pread(struct iomap_sim *sim, int number, void *mem, size_t len,
+				       int64_t pos)
+{
+	int64_t rc;
+
+	lock(sim);
+	rc = read_file(sim, number, mem, len, pos);
+	unlock(sim);
+	return rc;
+}
+
+IOMAP_API int64_t iomap_sim_file_pwrite(struct iomap_sim *sim, int number, const void *mem,
+					size_t len, int64_t pos)
+{
+	int64_t rc;
+
+	lock(sim);
+	rc = write_file(sim, number, mem, len, pos);
+	unlock(sim);
+	return rc;
+}
+
+IOMAP_API int iomap_sim_file_truncate(struct iomap_sim *sim, int number, int64_t size)
+{
+	int rc;
+
+	lock(sim);
+	rc = truncate_file(sim, number, size);
+	unlock(sim);
+	return rc;
+}
+
+IOMAP_API int iomap_sim_file_sync(struct iomap_sim *sim, int number)
+{
+	int rc;
+
+	lock(sim);
+	rc = sync_file(sim, number);
+	unlock(sim);
+	return rc;
 }

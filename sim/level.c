@@ -248,6 +248,7 @@ int iomapi_sim_enter(struct iomap_sim *sim, struct iomapi_sim_level *level,
 	sim->abandoned = false;
 	sim->files = NULL;
 	sim->hosts = NULL;
+	sim->files_busy = false;
 	sim->engine = NULL;
 	sim->refused[0] = 0;
 	sim->on_submit = NULL;

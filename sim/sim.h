@@ -577,6 +577,7 @@ struct iomap_sim {
 	int (*on_submit)(void *arg, const char *dev, const struct iomap_bio *bio);
 	void *on_submit_arg;
 	struct iomapi_sim_files *files;		/* NULL: no file was used since power came */
+	bool files_busy;			/* a task is in a call of theirs */
 	const struct iomap_backend_ops *backends[2];
 	void *backend_args[1];
 	struct iomapi_sim_rule *rules;

@@ -404,7 +404,9 @@ IOMAP_API int iomap_sim_replay(const struct iomap_sim_case *c, const char *token
  * Every choice of work, depth first, a crash before each event, all that may be found after each:
  * for works of a few operations.  Devices take as long as they must and never longer, so how
  * commands overtake each other is not varied.  bound: images at most, 0: no bound; when it was met,
- * exhaustive stays false.  Crashes that must find what was judged before are left out (skipped).
+ * exhaustive stays false.  So it does when tasks could have been made to stop, or the time to go
+ * on while a task could, more than twice in a run: see IOMAP_SIM_DEPTH_FIRST.  Crashes that must
+ * find what was judged before are left out (skipped).
  */
 IOMAP_API int iomap_sim_exhaust(const struct iomap_sim_case *c, uint64_t bound,
 				struct iomap_sim_report *report);
@@ -572,7 +574,8 @@ IOMAP_API int iomap_sim_report_zones(struct iomap_sim *sim, const char *dev, uin
  * one.  What was never written, or was cut off, reads as zeros.
  * A block of data is a physical block, and 4096 bytes at least; one that is being written when
  * power goes is what the device leaves of it: torn at logical blocks, or shorn.
- * Any call may write something back, and then waits for all writes that were started before.
+ * Any call may write something back, and then waits for all writes that its task started before;
+ * the calls of other tasks wait for its end.
  * A sync that failed has lost nothing: what it was to write is still read, and the next sync writes
  * it.  A file that was removed is there until its last descriptor is closed.
  * There are at most 64 files, one for 16 blocks on a small device but 4 at least; a file has at
