@@ -41,6 +41,7 @@ int iomapi_sim_fiber_init(struct iomapi_sim_fiber *fiber)
 
 void iomapi_sim_fiber_fini(struct iomapi_sim_fiber *fiber)
 {
+	iomapi_sim_sanitizer_delete(fiber);
 	munmap(fiber->stack, GUARD + STACK);
 }
 
@@ -53,7 +54,7 @@ void iomapi_sim_fiber_start(struct iomapi_sim_fiber *fiber,
 
 void iomapi_sim_fiber_stop(struct iomapi_sim_fiber *fiber)
 {
-	iomapi_sim_sanitizer_delete(fiber);
+	iomapi_sim_sanitizer_stop(fiber);
 }
 
 /* Arguments of such a function are integers. */

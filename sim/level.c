@@ -266,6 +266,7 @@ void iomapi_sim_leave(struct iomap_sim *sim)
 {
 	struct iomapi_sim_level *level = sim->level;
 	struct iomap_sim_counter counters[IOMAPI_SIM_NR_KINDS];
+	struct iomapi_sim_watchdog *watchdog = sim->watchdog;
 	struct iomapi_sim_task *idle;
 
 	iomapi_sim_tasks_drop(sim);
@@ -276,6 +277,7 @@ void iomapi_sim_leave(struct iomap_sim *sim)
 	forget_fates(&level->remembered);
 	*sim = level->sim;
 	sim->idle = idle;
+	sim->watchdog = watchdog;
 	memcpy(sim->counters, counters, sizeof(counters));
 	while (level->nr_above--)
 		take_back(&sim->devs[level->nr_above], &level->devs[level->nr_above]);

@@ -503,6 +503,7 @@ void iomapi_sim_fs_delete(struct iomapi_sim_fs *fs);
 struct iomapi_sim_task;
 struct iomapi_sim_tasks;
 struct iomapi_sim_exit;
+struct iomapi_sim_watchdog;
 struct iomapi_sim_started {		/* writes of a task that it has not waited for */
 	unsigned nr;			/* not heard of */
 	int error;			/* of the first of them that failed */
@@ -535,6 +536,9 @@ void iomapi_sim_stuck(struct iomap_sim *sim);		/* nobody can go on, nothing will
 void iomapi_sim_on_main(struct iomap_sim *sim, void (*fn)(struct iomap_sim *sim));
 void iomapi_sim_tasks_drop(struct iomap_sim *sim);	/* wherever they stand */
 void iomapi_sim_tasks_free(struct iomap_sim *sim);
+/* watchdog.c; without one nobody says why nothing moves. */
+void iomapi_sim_watch(struct iomap_sim *sim);
+void iomapi_sim_unwatch(struct iomap_sim *sim);
 
 /* ---- sim.c ---- */
 
@@ -595,6 +599,7 @@ struct iomap_sim {
 	uint64_t self[32];			/* of task 0, for the library */
 	struct iomapi_sim_tasks *tasks;		/* NULL: none was spawned */
 	struct iomapi_sim_task *idle;		/* stacks to be used again, of all levels */
+	struct iomapi_sim_watchdog *watchdog;	/* of all levels; NULL: there were no tasks */
 	struct iomapi_sim_policy policy;
 	struct iomapi_sim_exit *exit;		/* of the callback; NULL: without a case */
 	bool abandoned;				/* a callback was left where it stood */

@@ -49,6 +49,7 @@ static struct iomapi_sim_tasks *tasks_of(struct iomap_sim *sim)
 	t->alive = t->runnable = 1;
 	iomapi_sim_give_priority(t, &t->main);
 	sim->tasks = t;
+	iomapi_sim_watch(sim);
 	return t;
 }
 
@@ -191,6 +192,7 @@ void iomapi_sim_tasks_free(struct iomap_sim *sim)
 {
 	struct iomapi_sim_task *task;
 
+	iomapi_sim_unwatch(sim);
 	iomapi_sim_tasks_drop(sim);
 	while ((task = sim->idle)) {
 		sim->idle = task->next;

@@ -5,6 +5,7 @@
  *	fiber.c		a stack to run on, and the way from one to another
  *	task.c		tasks: spawned, waiting, woken, ended
  *	schedule.c	which of them goes on
+ *	watchdog.c	what if none does, for a reason that is not ours
  *
  * The callback that a level runs is its task 0, on the stack that it was called on: the main stack.
  * The others have a small one each.  When power goes in one of those, recover and check run on the
@@ -30,6 +31,7 @@ struct iomapi_sim_fiber {
 	const void *bottom;
 	size_t size;
 	void *fake, *tsan;
+	unsigned uses;
 };
 int iomapi_sim_fiber_init(struct iomapi_sim_fiber *fiber);	/* a stack: 0 or -ENOMEM */
 void iomapi_sim_fiber_fini(struct iomapi_sim_fiber *fiber);

@@ -494,7 +494,8 @@ IOMAP_API uint64_t iomap_sim_digest(const void *mem, size_t len, uint64_t seed);
  * a spawn or a yield, where a command is given to a device or waited for, and where a lock of
  * <iomap/sync.h> is taken in an environment of the simulation, whose waits and threads are tasks
  * too.  It is never lost between: what tasks share without these needs a yield where another thread
- * could come in.  Nothing else may block: not the locks of pthreads, for whoever has one is not on.
+ * could come in.  Nothing else may block, not the locks of pthreads either, for no other task could
+ * ever wake it: a process that sleeps so for five seconds says which task it is, and aborts.
  *
  * A callback of a case is task 0, and its tasks are its own, with stacks of 256 KiB.  When work
  * returns 0 those that have not ended are waited for, else they are left where they stand; so are

@@ -130,6 +130,8 @@ SIM_NEEDS = set("""
     __errno_location __snprintf_chk __vsnprintf_chk __strcpy_chk __memcpy_chk __stack_chk_fail
     _GLOBAL_OFFSET_TABLE_
     makecontext getcontext setcontext _setjmp longjmp _longjmp mmap mprotect munmap
+    pthread_create pthread_join pthread_sigmask sigfillset eventfd eventfd_write poll
+    syscall getpid read abort
 """.split())
 
 

@@ -4,6 +4,12 @@
  */
 #include "sim/tasks.h"
 
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 /* ---- one after the other ---- */
 
 struct order {
@@ -483,6 +489,74 @@ CASE(a_task_that_fails, "", "What it returns is the failure of the run, and whic
 	ck_assert_int_eq(iomap_sim_check(&c, &cfg, &r), 1);
 	ck_assert_ptr_nonnull(strstr(r.text, "task 1 returned 77"));
 	iomap_sim_report_fini(&r);
+}
+
+/* ---- what no task may do ---- */
+
+static int lock_and_yield(struct iomap_sim *sim, void *arg)
+{
+	pthread_mutex_t *mutex = arg;
+
+	pthread_mutex_lock(mutex);
+	for (unsigned i = 0; i < 10; i++)
+		iomap_sim_yield(sim, "the middle");
+	pthread_mutex_unlock(mutex);
+	return 0;
+}
+
+static void hang(int out)
+{
+	pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+
+	dup2(out, STDERR_FILENO);
+	for (uint64_t seed = 1; seed <= 50; seed++) {
+		struct iomap_sim *sim = tasks_sim(seed);
+
+		for (unsigned i = 0; i < 2; i++)
+			iomap_sim_spawn(sim, lock_and_yield, &mutex);
+		iomap_sim_join(sim);
+		iomap_sim_delete(&sim);
+	}
+	_exit(0);
+}
+
+/* What it says until it ends; it is given a minute. */
+static void listen_to(int in, char *text, size_t size)
+{
+	struct pollfd fd = { .fd = in, .events = POLLIN };
+	size_t len = 0;
+	ssize_t n = 1;
+
+	while (n > 0 && len < size - 1 && poll(&fd, 1, 60000) == 1) {
+		n = read(in, text + len, size - 1 - len);
+		len += n > 0 ? (size_t)n : 0;
+	}
+	text[len] = 0;
+}
+
+CASE_TIMEOUT(a_lock_of_pthreads, "",
+	     "Between two tasks it would hang: the process says so, and ends", 90)
+{
+	int fds[2], status = 0;
+	char text[4096];
+	pid_t child;
+
+	if (access("/proc/self/syscall", R_OK) || access("/proc/self/schedstat", R_OK))
+		t_skip("the kernel does not tell where a thread sleeps");
+	ck_assert_int_eq(pipe(fds), 0);
+	child = fork();
+	ck_assert_int_ge(child, 0);
+	if (!child)
+		hang(fds[1]);
+	close(fds[1]);
+	listen_to(fds[0], text, sizeof(text));
+	kill(child, SIGKILL);
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "%d %s", status, text);
+	ck_assert_msg(strstr(text, "sleeps where no other task can wake it; last seen at"), "%s",
+		      text);
+	ck_assert_ptr_nonnull(strstr(text, "iomap_sim_wait"));
+	close(fds[0]);
 }
 
 MAIN()
