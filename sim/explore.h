@@ -75,6 +75,7 @@ struct iomapi_sim_seen {
 	uint32_t dev;
 	int32_t status;
 	uint8_t what, op;
+	const char *site;		/* of the task that was stopped; then dev is its number */
 };
 /* Of two runs: the first is written down, the second compared with it. */
 struct iomapi_sim_logged {

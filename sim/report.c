@@ -90,9 +90,13 @@ size_t iomapi_sim_print_seen(const struct iomapi_sim_run *run, const struct ioma
 			 (unsigned long long)(s->addr + s->len - 1));
 	if (s->status)
 		snprintf(error, sizeof(error), ", error %d", s->status);
-	n = snprintf(text, size, "  %8lld ns  %s #%llu %s%s %s%s\n", (long long)s->time,
-		     run->sim->devs[s->dev].name, (unsigned long long)s->id, op_name(s->op), range,
-		     s->what < 5 ? what[s->what] : "?", error);
+	if (s->site)
+		n = snprintf(text, size, "  %8lld ns  task %u has to stop at %s, task %llu goes on"
+			     "\n", (long long)s->time, s->dev, s->site, (unsigned long long)s->id);
+	else
+		n = snprintf(text, size, "  %8lld ns  %s #%llu %s%s %s%s\n", (long long)s->time,
+			     run->sim->devs[s->dev].name, (unsigned long long)s->id,
+			     op_name(s->op), range, s->what < 5 ? what[s->what] : "?", error);
 	return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
 }
 

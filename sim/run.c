@@ -244,7 +244,7 @@ void iomapi_sim_see(struct iomap_sim *sim, enum iomapi_sim_what what,
 		return;
 	run->seen[run->nr_seen++ % IOMAPI_SIM_SEEN] = (struct iomapi_sim_seen){
 		sim->now, cmd->id, cmd->bio->addr, cmd->bio->len, cmd->dev->index,
-		cmd->hit.status, (uint8_t)what, cmd->bio->op,
+		cmd->hit.status, (uint8_t)what, cmd->bio->op, NULL,
 	};
 }
 

@@ -243,6 +243,18 @@ static void go_to(struct iomapi_sim_tasks *t, struct iomapi_sim_task *to)
 	iomapi_sim_arrive(t);
 }
 
+/* One that could have gone on, for the report. */
+static void see_stop(struct iomapi_sim_tasks *t, const struct iomapi_sim_task *to)
+{
+	struct iomapi_sim_run *run = t->sim->run;
+
+	if (run && run->depth == 1 && t->now->site)
+		run->seen[run->nr_seen++ % IOMAPI_SIM_SEEN] = (struct iomapi_sim_seen){
+			.time = t->sim->now, .id = to->id, .dev = t->now->id,
+			.site = t->now->site,
+		};
+}
+
 static void look_for_an_end(struct iomapi_sim_tasks *t)
 {
 	struct iomap_sim *sim = t->sim;
@@ -268,6 +280,8 @@ void iomapi_sim_next_task(struct iomapi_sim_tasks *t, enum iomapi_sim_can can)
 		if (o.nr > 1)
 			value = decide(t, &o);
 		if (!o.time || value < o.nr - 1) {
+			if (o.stays && value)
+				see_stop(t, option(t, &o, value));
 			go_to(t, option(t, &o, value));
 			return;
 		}

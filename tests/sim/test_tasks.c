@@ -325,6 +325,7 @@ CASE(a_lost_update_is_found, "", "By chance; the schedule is one switch when it 
 	ck_assert_uint_le(tasks_find(&c, IOMAP_SIM_RANDOM, 0, 100, "lost"), 20);
 	ck_assert_int_eq(iomap_sim_check(&c, &cfg, &r), 1);
 	ck_assert_ptr_nonnull(strstr(r.token, "1::::"));	/* zeros, and one switch */
+	ck_assert_ptr_nonnull(strstr(r.text, "task 1 has to stop at between, task 2 goes on"));
 	iomap_sim_report_fini(&r);
 	s.broken = false;
 	tasks_pass(&c, IOMAP_SIM_RANDOM, 0, 500);
