@@ -7,8 +7,8 @@
  */
 #include <string.h>
 
-#include "explore.h"
 #include "oracle.h"
+#include "task.h"
 
 enum { KEY_ONCE_MORE = 1010 };
 

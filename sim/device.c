@@ -20,6 +20,7 @@
 
 #include "mutant.h"
 #include "oracle.h"
+#include "task.h"
 #include "zone.h"
 
 #define LATENCY_NS	1000

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "oracle.h"
+#include "task.h"
 
 static int64_t now_ns(void *arg)
 {

@@ -16,7 +16,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "sim.h"
+#include "task.h"
 
 enum event { WRITTEN, FAILED, FLUSHED, FORGOTTEN };
 

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "oracle.h"
+#include "task.h"
 
 #define BLOCK	((size_t)256 << 10)
 #define ALIGN	((size_t)16)

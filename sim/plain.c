@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "task.h"
 #include "zone.h"
 
 struct plain {

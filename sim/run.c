@@ -18,8 +18,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "explore.h"
 #include "oracle.h"
+#include "task.h"
 
 enum { KEY_WORK = 1001, KEY_CRASH, KEY_IMAGE, KEY_AGAIN };
 

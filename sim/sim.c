@@ -10,8 +10,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "explore.h"
 #include "oracle.h"
+#include "task.h"
 
 #define MAX_SIZE ((uint64_t)1 << 40)
 
@@ -324,7 +324,6 @@ IOMAP_API void iomap_sim_delete(struct iomap_sim **sim)
 	if (!s)
 		return;
 	iomapi_sim_tasks_free(s);
-	iomapi_sim_env_forget(s);
 	iomapi_sim_files_drop(s);
 	for (unsigned i = 0; i < s->nr_devs; i++) {
 		while ((l = iomap_list_pop(&s->devs[i].in_flight)))

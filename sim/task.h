@@ -20,6 +20,32 @@
 
 #include "explore.h"
 
+/* ---- for the rest of the simulator ---- */
+
+bool iomapi_sim_has_tasks(const struct iomap_sim *sim);
+uint64_t iomapi_sim_nr_points(const struct iomap_sim *sim);	/* choices of tasks, so far */
+struct iomapi_sim_started *iomapi_sim_started(struct iomap_sim *sim);	/* of this task */
+void *iomapi_sim_self(struct iomap_sim *sim);
+/* This task may lose the processor; or cannot use it until somebody else did something. */
+void iomapi_sim_point(struct iomap_sim *sim, const char *site);
+void iomapi_sim_give_way(struct iomap_sim *sim, const char *site);
+/* Wait for a wake on the channel: 0, -ETIMEDOUT; -EDEADLK: nobody can, and it is no case. */
+int iomapi_sim_park(struct iomap_sim *sim, const void *channel, const char *what, int64_t until);
+void iomapi_sim_wake(struct iomap_sim *sim, const void *channel, unsigned nr);
+/* The same; without tasks until the next event.  false: it does not come until then. */
+bool iomapi_sim_pause(struct iomap_sim *sim, const void *channel, int64_t until);
+int iomapi_sim_spawn_thread(struct iomap_sim *sim, void (*fn)(void *arg), void *arg,
+			    void **handle);
+void iomapi_sim_join_thread(struct iomap_sim *sim, void *handle);
+/* A callback of the case, and its tasks, if they are joined; 1: it was left where it stood. */
+int iomapi_sim_call(struct iomap_sim *sim, int (*fn)(struct iomap_sim *sim, void *arg), void *arg,
+		    bool join);
+void iomapi_sim_abandon(struct iomap_sim *sim);		/* leave it */
+void iomapi_sim_stuck(struct iomap_sim *sim);		/* nobody can go on, nothing will happen */
+void iomapi_sim_on_main(struct iomap_sim *sim, void (*fn)(struct iomap_sim *sim));
+void iomapi_sim_tasks_drop(struct iomap_sim *sim);	/* wherever they stand */
+void iomapi_sim_tasks_free(struct iomap_sim *sim);
+
 /* ---- fiber.c ---- */
 
 struct iomapi_sim_fiber {
@@ -94,5 +120,11 @@ enum iomapi_sim_can { IOMAPI_SIM_GOES_ON, IOMAPI_SIM_YIELDS, IOMAPI_SIM_CANNOT }
 /* Another one, or the same, goes on; returns when this one does. */
 void iomapi_sim_next_task(struct iomapi_sim_tasks *t, enum iomapi_sim_can can);
 void iomapi_sim_give_priority(struct iomapi_sim_tasks *t, struct iomapi_sim_task *task);
+
+/* ---- watchdog.c ---- */
+
+/* Without one nobody says why nothing moves. */
+void iomapi_sim_watch(struct iomap_sim *sim);
+void iomapi_sim_unwatch(struct iomap_sim *sim);
 
 #endif

@@ -85,7 +85,7 @@ static const struct {
 	[PAGES_CORRECT] = { "none", NULL, NULL },
 	[PAGES_BUG_LOG_RULE] = { "pages before their log", "O47", NULL },
 	[PAGES_BUG_DOUBLE_WRITE] = { "double-write without a flush", "O6", NULL },
-	[PAGES_BUG_EVICT] = { "frame evicted before written", "O42",
+	[PAGES_BUG_EVICT] = { "frame evicted before written", "O26",
 			      "at write dev=data addr=16384..262143 nth=1 kind=slow; "
 			      "at write dev=data addr=16384..262143 nth=2 kind=slow; "
 			      "at write dev=data addr=16384..262143 nth=3 kind=slow" },
