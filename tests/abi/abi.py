@@ -129,7 +129,8 @@ SIM_NEEDS = set("""
     strcpy snprintf vsnprintf malloc calloc realloc free posix_memalign open write close
     __errno_location __snprintf_chk __vsnprintf_chk __strcpy_chk __memcpy_chk __stack_chk_fail
     _GLOBAL_OFFSET_TABLE_
-    makecontext getcontext setcontext _setjmp longjmp _longjmp mmap mprotect munmap
+    makecontext getcontext setcontext _setjmp longjmp _longjmp __longjmp_chk __read_chk
+    mmap mprotect munmap
     pthread_create pthread_join pthread_sigmask sigfillset eventfd eventfd_write poll
     syscall getpid read abort
 """.split())
