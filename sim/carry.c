@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * carry.c - what is in a cache, carried over a restart that is no loss of power.
+ * carry.c - what is in a cache: carried over a restart that is no loss of power, or lost in the
+ * middle of a run.
  *
- * The image above shows what was durable, and what was in doubt lies on it as writes of its own:
- * they are read, a flush covers them, and a loss of power may take them.
+ * Carried, the image above shows what was durable, and what was in doubt lies on it as writes of
+ * its own: they are read, a flush covers them, and a loss of power may take them.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "sim.h"
@@ -85,4 +87,88 @@ void iomapi_sim_carry(struct iomapi_sim_dev *dev, bool aborts)
 
 	for (uint32_t k = 0; image->carried && k < image->nr_doubt; k++)
 		carry_one(dev, image->doubt[k], aborts);
+}
+
+/* ---- lost ---- */
+
+/* What they would have written is for the choice of what survived. */
+static void fail_all(struct iomapi_sim_dev *dev)
+{
+	for (struct iomap_list *l = dev->in_flight.next; l != &dev->in_flight; l = l->next) {
+		struct iomapi_sim_cmd *cmd = iomap_container_of(l, struct iomapi_sim_cmd, node);
+
+		cmd->writes[0] = cmd->writes[1] = NULL;
+		cmd->hit.status = -ENODEV;
+	}
+}
+
+/* Units that a write in doubt touches, or may have hurt: first and how many. */
+static uint64_t touched(const struct iomapi_sim_dev *dev, const struct iomapi_sim_write *w,
+			uint64_t *first)
+{
+	uint32_t per = dev->profile.physical_block / dev->profile.logical_block;
+	uint64_t end = (w->last / per + 1) * per;
+
+	*first = w->first / per * per;
+	return (end < dev->nr_units ? end : dev->nr_units) - *first;
+}
+
+/* One after the other, as reads will see them; NULL: no memory. */
+static struct iomapi_sim_content *find_all(struct iomapi_sim_dev *dev,
+					   struct iomapi_sim_image *above, size_t nr)
+{
+	struct iomapi_sim_content *found =
+		iomapi_sim_level_alloc(dev->sim, (nr + 1) * sizeof(*found));
+	uint64_t first, units;
+	size_t n = 0;
+
+	for (uint32_t k = 0; found && k < above->nr_doubt; k++) {
+		units = touched(dev, above->doubt[k], &first);
+		for (uint64_t i = 0; i < units; i++, n++) {
+			const struct iomapi_sim_content c =
+				iomapi_sim_resolve(dev, above, first + i);
+
+			found[n] = c;
+			if (!c.bytes)
+				continue;
+			found[n].bytes = iomapi_sim_new_unit(dev);
+			if (!found[n].bytes || iomapi_sim_make_room(dev, first + i, 1))
+				return NULL;
+			memcpy(found[n].bytes, c.bytes, dev->profile.logical_block);
+		}
+	}
+	return found;
+}
+
+int iomapi_sim_lose_cache(struct iomapi_sim_dev *dev)
+{
+	struct iomapi_sim_image above = { .below = &dev->image, .cut = true };
+	struct iomapi_sim_content *found;
+	uint64_t first, units;
+	size_t nr = 0;
+	int rc = iomapi_sim_freeze(dev, &above.doubt, &above.nr_doubt);
+
+	if (rc)
+		return rc;
+	iomapi_sim_overtake(dev, &above);
+	for (uint32_t k = 0; k < above.nr_doubt; k++)
+		nr += touched(dev, above.doubt[k], &first);
+	found = find_all(dev, &above, nr);
+	if (!found)
+		return -ENOMEM;
+	fail_all(dev);
+	for (uint32_t k = 0, n = 0; k < above.nr_doubt; k++) {
+		units = touched(dev, above.doubt[k], &first);
+		for (uint64_t unit = first; unit < first + units; unit++, n++) {
+			struct iomapi_sim_chunk *chunk = iomapi_sim_chunk(&dev->image, unit);
+
+			if (!chunk)
+				continue;	/* nobody has written there */
+			chunk->top[unit % IOMAPI_SIM_CHUNK] = NULL;
+			iomapi_sim_move(dev, unit, &found[n]);
+		}
+	}
+	iomapi_sim_free_writes(dev);
+	memset(dev->last, 0, sizeof(dev->last));
+	return 0;
 }

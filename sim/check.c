@@ -163,8 +163,8 @@ static int again(struct iomapi_sim_run *run, const struct iomapi_sim_plan *plan,
 static int one_seed(struct iomapi_sim_run *run, const struct iomap_sim_cfg *cfg,
 		    const struct iomapi_sim_plan *plan, struct iomap_sim_report *report)
 {
-	const struct iomapi_sim_plan removal = {
-		.seed = plan->seed, .faults = plan->faults, .removal = true,
+	struct iomapi_sim_plan removal = {
+		.seed = plan->seed, .faults = plan->faults, .policy = plan->policy,
 	};
 	uint64_t all = run->digest, recover_events = run->recover_events;
 	struct iomapi_sim_log log = { 0 };
@@ -178,8 +178,11 @@ static int one_seed(struct iomapi_sim_run *run, const struct iomap_sim_cfg *cfg,
 		rc = again(run, plan, report);
 	}
 	run->log = NULL;
-	if (!rc && cfg->restarts & IOMAP_SIM_REMOVAL)
-		rc = iomapi_sim_execute(run, &removal);
+	for (uint8_t kind = IOMAP_SIM_REMOVAL; !rc && kind <= IOMAP_SIM_RETURN; kind <<= 1) {
+		removal.removal = kind;
+		if (cfg->restarts & kind)
+			rc = iomapi_sim_execute(run, &removal);
+	}
 	iomapi_sim_log_fini(&log);
 	run->digest = iomapi_sim_fold(all, run->digest);
 	report->seeds++;
@@ -289,7 +292,7 @@ static int check_cfg(const struct iomap_sim_cfg *cfg, const struct iomap_sim_cfg
 {
 	if (given && given->struct_size < sizeof(given->struct_size))
 		return -EINVAL;
-	if (cfg->schedule > IOMAP_SIM_DEPTH_FIRST || cfg->restarts >= 2 * IOMAP_SIM_REMOVAL)
+	if (cfg->schedule > IOMAP_SIM_DEPTH_FIRST || cfg->restarts >= 2 * IOMAP_SIM_RETURN)
 		return -EINVAL;
 	return cfg->schedule == IOMAP_SIM_PCT && cfg->depth > 3 ? -EINVAL : 0;
 }

@@ -57,7 +57,7 @@ struct iomapi_sim_plan {
 	uint64_t max_images;		/* of each crash all, up to so many; 0: what images says */
 	uint32_t images;		/* drawn at each crash; 0 with traces: that of like alone */
 	uint32_t restarts;		/* that are drawn; 0: POWER_LOSS */
-	bool removal;			/* of a device, and no other crash */
+	uint8_t removal;		/* REMOVAL or RETURN, and no other crash; 0 */
 	uint32_t levels;		/* of each crash so many, or what stands for them */
 };
 /* Hashes; 0 is none. */
@@ -102,6 +102,7 @@ struct iomapi_sim_run {
 	bool exact;			/* images are not drawn */
 	uint8_t restart, removed;	/* of this crash */
 	uint64_t removal;		/* the event before which a device goes; 0: none */
+	bool is_back;			/* it has returned */
 	struct { uint64_t id, digest; } *acks;
 	uint64_t acks_hash;		/* of the latest of each id, if there is state() */
 	size_t nr_acks, max_acks;

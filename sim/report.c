@@ -129,6 +129,8 @@ static const char *stopped_by(const struct iomapi_sim_failure *f)
 		return "the process is killed";
 	case IOMAP_SIM_REMOVAL:
 		return "a device is removed";
+	case IOMAP_SIM_RETURN:
+		return "a device is removed, to come back later,";
 	}
 	return "power goes";
 }
@@ -160,7 +162,7 @@ int iomapi_sim_describe(const struct iomapi_sim_run *run, const struct iomapi_si
 	timeline(&p, run, f->event ? run->seen_at_crash : run->nr_seen);
 	survivors(&p, "after the cut", &f->recover);
 	survivors(&p, "after the second", &f->recover2);
-	if (f->restart == IOMAP_SIM_REMOVAL)
+	if (f->restart >= IOMAP_SIM_REMOVAL)
 		print(&p, "removed: %s\n", run->sim->devs[f->removed].name);
 	if (f->faults)
 		print(&p, "faults: %s\n", f->faults);

@@ -5,7 +5,9 @@
  */
 #include "explore.h"
 
-enum { KEY_RESTART = 3001, KEY_REMOVAL, KEY_REMOVED };
+enum { KEY_RESTART = 3001, KEY_REMOVAL, KEY_REMOVED, KEY_RETURN };
+
+#define MAX_AWAY	64u		/* events */
 
 uint8_t iomapi_sim_draw_restart(const struct iomapi_sim_run *run)
 {
@@ -33,13 +35,12 @@ int iomapi_sim_restart(struct iomapi_sim_run *run, bool cut)
 	const struct iomap_sim *sim = run->sim;
 	enum iomapi_sim_left left = cut ? IOMAPI_SIM_SURVIVED : IOMAPI_SIM_ALL;
 
-	if (run->depth != 1 || (!cut && run->restart != IOMAP_SIM_REMOVAL))
+	if (run->depth != 1 || (!cut && !run->removal))
 		return iomapi_sim_enter(run->sim, run->levels[run->depth], left, NULL);
 	if (run->restart != IOMAP_SIM_POWER_LOSS)
 		left = IOMAPI_SIM_CACHED;
 	return iomapi_sim_enter(run->sim, run->levels[1], left,
-				run->restart == IOMAP_SIM_REMOVAL ? &sim->devs[run->removed]
-								  : NULL);
+				run->removal && !run->is_back ? &sim->devs[run->removed] : NULL);
 }
 
 /* With its choices.  Each device as it was left. */
@@ -62,25 +63,49 @@ void iomapi_sim_plan_removal(struct iomapi_sim_run *run)
 	uint64_t seed = plan->seed;
 
 	run->restart = IOMAP_SIM_POWER_LOSS;
-	if (plan->like && plan->like->restart == IOMAP_SIM_REMOVAL) {
-		run->restart = IOMAP_SIM_REMOVAL;
+	run->removal = 0;
+	run->is_back = false;
+	if (plan->like && plan->like->restart >= IOMAP_SIM_REMOVAL) {
+		run->restart = plan->like->restart;
 		run->removed = plan->like->removed % run->sim->nr_devs;
-		run->next_crash = plan->like->event;
+		run->removal = plan->like->event;
 	} else if (plan->removal && run->work_events) {
-		run->restart = IOMAP_SIM_REMOVAL;
-		run->removed = (uint8_t)(iomapi_sim_mix(seed, KEY_REMOVED, 0, 0) %
+		run->restart = plan->removal;
+		run->removed = (uint8_t)(iomapi_sim_mix(seed, KEY_REMOVED, plan->removal, 0) %
 					 run->sim->nr_devs);
-		run->next_crash = 1 + iomapi_sim_mix(seed, KEY_REMOVAL, 0, 0) % run->work_events;
+		run->removal = 1 + iomapi_sim_mix(seed, KEY_REMOVAL, plan->removal, 0) %
+					   run->work_events;
 	}
-	run->removal = run->restart == IOMAP_SIM_REMOVAL ? run->next_crash : 0;
+	if (run->removal)
+		run->next_crash = run->removal;
+}
+
+static void come_back(struct iomapi_sim_run *run)
+{
+	struct iomapi_sim_dev *dev = &run->sim->devs[run->removed];
+
+	run->next_crash = 0;
+	run->is_back = true;
+	dev->removed = false;
+	if (iomapi_sim_lose_cache(dev))
+		iomapi_sim_no_memory(run->sim);
 }
 
 bool iomapi_sim_remove(struct iomapi_sim_run *run)
 {
+	uint64_t away;
+
 	if (run->depth != 1 || !run->removal)
 		return false;
+	if (run->sim->devs[run->removed].removed) {
+		come_back(run);
+		return true;
+	}
+	away = iomapi_sim_mix(run->plan->seed, KEY_RETURN, run->removal, 0) % MAX_AWAY;
 	run->sim->devs[run->removed].removed = true;
 	run->sim->nr_changes++;
 	run->seen_at_crash = run->nr_seen;
+	if (run->restart == IOMAP_SIM_RETURN)
+		run->next_crash += 1 + away;
 	return true;
 }

@@ -75,7 +75,7 @@ static bool fails(struct shrink *s, bool everywhere)
 {
 	const struct iomapi_sim_plan plan = {
 		.seed = s->best->seed, .faults = s->faults, .like = &s->trial, .traces = true,
-		.stride = everywhere && s->best->event && s->trial.restart != IOMAP_SIM_REMOVAL,
+		.stride = everywhere && s->best->event && s->trial.restart < IOMAP_SIM_REMOVAL,
 		.images = everywhere ? IMAGES : 0,
 	};
 	int rc;

@@ -192,6 +192,9 @@ uint8_t *iomapi_sim_new_unit(struct iomapi_sim_dev *dev);
 /* After a restart without a loss of power: what was in doubt is in the cache above, those in flight
  * with aborts perhaps, or in part. */
 void iomapi_sim_carry(struct iomapi_sim_dev *dev, bool aborts);
+/* It was without power for a while, and is there again: commands on their way have failed.
+ * -ENOMEM. */
+int iomapi_sim_lose_cache(struct iomapi_sim_dev *dev);
 /* It never was. */
 void iomapi_sim_reject(struct iomapi_sim_dev *dev, struct iomapi_sim_write *write);
 /* Of one that fails, before it takes effect: reads see its first units, or chosen ones. */

@@ -326,10 +326,13 @@ enum iomap_sim_level {
  *	REMOVAL		one device goes away, -ENODEV from then on, and work runs to its end (which
  *			may say -ENODEV); recovery finds on it what a loss of its power leaves, and
  *			the others as after PROCESS_KILL
+ *	RETURN		so, but it is back after a while, without what only its cache had, and work
+ *			goes on with it; then all are as after PROCESS_KILL
  */
 enum iomap_sim_restart {
 	IOMAP_SIM_POWER_LOSS = 1 << 0, IOMAP_SIM_DEVICE_RESET = 1 << 1,
 	IOMAP_SIM_PROCESS_KILL = 1 << 2, IOMAP_SIM_REMOVAL = 1 << 3,
+	IOMAP_SIM_RETURN = 1 << 4,
 };
 /*
  * Which task goes on where one may lose the processor, and how many switches that were not needed
@@ -368,8 +371,8 @@ struct iomap_sim_cfg {
 	 * are more, besides as many of the levels, and drawn ones for what is left of that. */
 	uint32_t all_images, max_broken;
 	/* enum iomap_sim_restart; default POWER_LOSS.  One of the first three is drawn for each
-	 * image; with REMOVAL each seed is run once more for it.  With all_images: POWER_LOSS.
-	 * Devices with zones know POWER_LOSS alone. */
+	 * image; with REMOVAL and RETURN each seed is run once more.  With all_images:
+	 * POWER_LOSS.  Devices with zones know POWER_LOSS alone. */
 	uint32_t restarts;
 	uint32_t schedule;		/* enum iomap_sim_schedule */
 };

@@ -328,4 +328,68 @@ CASE(what_it_had_in_its_cache, "O18", "May be lost with it; the other device has
 	ck_assert_uint_gt(e.lost, 5);
 }
 
+/* ---- a device that goes, and comes back ---- */
+
+/* Again and again while it is away; who rewrites does not trust what it had before. */
+static int write_until_it_is_back(struct iomap_sim *sim, void *arg)
+{
+	struct engine *e = arg;
+	unsigned first = 1;
+	int rc = 0;
+
+	for (unsigned i = 1; !rc && i <= NR; i++) {
+		rc = put(sim, "data", i, i);
+		for (unsigned tries = 0; rc == -ENODEV && tries < 100; tries++) {
+			rc = put(sim, "data", i, i);
+			if (!rc && !e->reads_and_trusts && i > first) {
+				i = first - 1;		/* all that was not flushed */
+				break;
+			}
+		}
+		if (rc || i % 3)
+			continue;
+		rc = iomap_sim_flush(sim, "data");
+		for (unsigned k = first; !rc && k <= i; k++)
+			iomap_sim_ack(sim, k, k);
+		if (!rc)
+			first = i + 1;
+	}
+	e->done += rc == 0;
+	return rc;
+}
+
+static int all_acked_are_there(struct iomap_sim *sim, void *arg)
+{
+	(void)arg;
+	for (unsigned i = 1; i <= NR; i++) {
+		uint64_t acked = 0;
+
+		if (iomap_sim_acked(sim, i, &acked) && get(sim, "data", i) != acked)
+			return iomap_sim_fail(sim, "O1", "block %u is not what was promised", i);
+	}
+	return 0;
+}
+
+CASE(a_device_comes_back, "O18", "Without what only its cache had: who goes on as before is found")
+{
+	struct engine e = { .reads_and_trusts = true };
+	struct iomap_sim_case c =
+		case_of(write_until_it_is_back, NULL, all_acked_are_there, &e);
+
+	devs[0].preset = "consumer";
+	passes(&c, IOMAP_SIM_POWER_LOSS | IOMAP_SIM_DEVICE_RESET | IOMAP_SIM_PROCESS_KILL);
+	passes(&c, IOMAP_SIM_REMOVAL);
+	fails(&c, IOMAP_SIM_RETURN, "O1", ", a device is removed, to come back later, before");
+	fails(&c, IOMAP_SIM_RETURN, "O1", "removed: data");
+	e.reads_and_trusts = false;
+	for (unsigned i = 0; i < 5; i++) {
+		static const char *const presets[] = {
+			"consumer", "plp", "fifo", "multiqueue", "sata512e",
+		};
+
+		devs[0].preset = presets[i];
+		passes(&c, IOMAP_SIM_RETURN);
+	}
+}
+
 MAIN()
