@@ -57,9 +57,10 @@ static int fs_of(struct iomap_sim *sim, const char *call, const char *name,
 	struct iomapi_sim_dev *dev = iomapi_sim_find(sim, name);
 	int rc;
 
-	if (!dev)
-		return iomapi_sim_refuse(sim, -ENOENT, "%s of %s: there is no such device", call,
-					 name);
+	if (!dev) {
+		iomapi_sim_refuse(sim, -ENOENT, "%s of %s: there is no such device", call, name);
+		return -ENOENT;
+	}
 	if (sim->off)
 		return -ENODEV;
 	rc = make_files(sim);
@@ -75,8 +76,10 @@ static int fd_of(struct iomap_sim *sim, const char *call, int number, struct iom
 {
 	memset(fd, 0, sizeof(*fd));
 	if (number < 0 || (unsigned)number >= IOMAPI_SIM_FDS || !sim->files ||
-	    !sim->files->fds[number].fs)
-		return iomapi_sim_refuse(sim, -EBADF, "%s: %d is no open file", call, number);
+	    !sim->files->fds[number].fs) {
+		iomapi_sim_refuse(sim, -EBADF, "%s: %d is no open file", call, number);
+		return -EBADF;
+	}
 	*fd = sim->files->fds[number];
 	return sim->off ? -ENODEV : 0;
 }
