@@ -171,8 +171,10 @@ bool iomapi_sim_explored(struct iomapi_sim_run *run)
 
 	if (run->depth != 1 || !plan->max_images || !plan->path)
 		return false;
+	/* On the first path no recovery has been crashed in: that is no whole judgement. */
 	known = run->sim->choice.nr_record < plan->known ||
-		(has_state(run) && !iomapi_sim_has_zones(run->sim) &&
+		(has_state(run) && (!run->c->recover || run->recover_events) &&
+		 !iomapi_sim_has_zones(run->sim) &&
 		 remember(&run->explored, hash_all(run)));
 	run->nr_skipped += known;
 	return known;
