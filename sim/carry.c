@@ -132,7 +132,7 @@ static struct iomapi_sim_content *find_all(struct iomapi_sim_dev *dev,
 			if (!c.bytes)
 				continue;
 			found[n].bytes = iomapi_sim_new_unit(dev);
-			if (!found[n].bytes || iomapi_sim_make_room(dev, first + i, 1))
+			if (!found[n].bytes || iomapi_sim_make_chunks(dev, first + i, 1))
 				return NULL;
 			memcpy(found[n].bytes, c.bytes, dev->profile.logical_block);
 		}
