@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "file.h"
 #include "task.h"
 
 void iomapi_sim_files_drop(struct iomap_sim *sim)

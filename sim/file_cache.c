@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "file.h"
 #include "task.h"
 
 enum event { WRITTEN, FAILED, FLUSHED, FORGOTTEN };

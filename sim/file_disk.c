@@ -20,7 +20,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "sim.h"
+#include "file.h"
 
 #define MAGIC		0x73656c6966000001u
 #define MIN_FILES	4u

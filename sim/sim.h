@@ -7,7 +7,9 @@
  *	image.c		the content of a device: durable bytes, versions above them
  *	carry.c		what a restart leaves in a cache
  *	survive.c	what of that is left when power comes back
- *	device.c	commands: accepted, linearised, completed, reaped; the backend
+ *	candidate.c	all that it may be, unit by unit
+ *	device.c	commands: accepted, linearised, completed
+ *	backend.c	how they come, and go again
  *	fault.c		what armed rules do to commands	script.c	rules, as text
  *	sim.c		the clock, the events, the power
  *	env.c		what an environment needs to live in simulated time
@@ -16,8 +18,7 @@
  *	plain.c		devices by name, for engines without queues
  *	task.c		tasks, and who goes on: see task.h
  *	memory.c	where memory comes from; memory_sanity.c: and how mistakes show
- *	file.c		files on a device: the calls
- *	file_cache.c	what of them is not durable yet	file_disk.c	how they lie on the device
+ *	file*.c		files on a device: see file.h
  *	hash.c		of bytes
  *	model.c		what may be found of a file
  *	oracle*.c	what watches all this: see oracle.h
@@ -233,6 +234,14 @@ bool iomapi_sim_never_tears(const struct iomapi_sim_dev *dev, uint64_t addr, uin
 
 /* ---- survive.c ---- */
 
+static inline bool iomapi_sim_is_in_flight(const struct iomapi_sim_write *write)
+{
+	return write->stage != IOMAPI_SIM_COMPLETED;
+}
+bool iomapi_sim_may_be_shorn(const struct iomapi_sim_dev *dev, const struct iomapi_sim_write *w);
+/* Does the command of the write share a physical block with the unit, and not write it? */
+bool iomapi_sim_is_neighbour(const struct iomapi_sim_dev *dev, const struct iomapi_sim_write *w,
+			     uint64_t unit);
 /* Which of the writes in doubt are there, by their rank; others than these are chosen. */
 enum iomapi_sim_shape {
 	IOMAPI_SIM_FIRST,		/* those before a */
@@ -345,7 +354,7 @@ void iomapi_sim_observe(struct iomap_sim *sim, const struct iomapi_sim_hit *hit)
 size_t iomapi_sim_host(struct iomap_sim *sim, enum iomapi_sim_kind kind, size_t nr);
 void iomapi_sim_disarm(struct iomap_sim *sim);
 
-/* ---- device.c ---- */
+/* ---- device.c, backend.c ---- */
 
 /* A place in a command's memory. */
 struct iomapi_sim_cursor {
@@ -393,6 +402,8 @@ struct iomapi_sim_dev {
 	bool removed, read_only;		/* removed: until power comes back */
 };
 extern const struct iomap_backend_ops iomapi_sim_backend;
+enum iomap_queued iomapi_sim_queue_bio(void *queue, void *dev, struct iomap_bio *bio);
+int iomapi_sim_commit(void *queue);
 /* Where it really goes. */
 uint64_t iomapi_sim_first_unit(const struct iomapi_sim_cmd *cmd);
 void iomapi_sim_cmd_linearise(struct iomapi_sim_cmd *cmd);
@@ -400,106 +411,11 @@ void iomapi_sim_cmd_complete(struct iomapi_sim_cmd *cmd);
 /* Everything on its way ends with -ENODEV. */
 void iomapi_sim_dev_off(struct iomapi_sim_dev *dev);
 
-/* ---- file.c, file_cache.c, file_disk.c ---- */
+/* ---- files: the rest is in file.h ---- */
 
-#define IOMAPI_SIM_NAME_BYTES	48u
-#define IOMAPI_SIM_FDS		256u
-
-/* Something cached that has a place on the device. */
-struct iomapi_sim_item {
-	bool dirty;		/* what is cached was not written */
-	bool sent;		/* it is being written */
-	bool written;		/* since the last flush, and that went well */
-};
-/* A record in two copies; the one that is known to be durable is never written. */
-struct iomapi_sim_slot {
-	struct iomapi_sim_item item;
-	uint64_t seq;		/* the newer copy counts */
-	uint32_t place;		/* block of the first copy */
-	uint32_t durable;	/* which one is */
-};
-struct iomapi_sim_block {
-	struct iomapi_sim_item item;
-	bool ready;		/* holds durable bytes of this file, so a record may lead to it */
-	bool cleared;		/* a larger size must not be durable before it */
-	uint16_t at;		/* 0: a hole */
-	uint8_t *mem;		/* NULL: as on the device */
-};
-struct iomapi_sim_inode {
-	struct iomapi_sim_slot slot;
-	uint64_t gen;		/* one for each file that ever was; 0: free */
-	uint64_t size, size_sent;
-	struct iomapi_sim_block *blocks;
-	uint32_t nr_blocks, nr_cached;	/* room; how many have mem */
-	uint32_t nr_names, nr_fds;
-	uint32_t index;
-	bool trimmed;		/* it owns blocks that only older records lead to */
-};
-struct iomapi_sim_name {
-	struct iomapi_sim_slot slot;
-	char text[IOMAPI_SIM_NAME_BYTES];	/* "": free */
-	struct iomapi_sim_inode *inode;		/* NULL: removed */
-};
-struct iomapi_sim_layout {
-	uint32_t block;		/* bytes */
-	uint32_t nr_blocks, first_data;
-	uint32_t nr_files, max_file_blocks;
-};
-/* A device that is in use. */
-struct iomapi_sim_fs {
-	struct iomap_sim *sim;
-	struct iomapi_sim_dev *dev;
-	struct iomapi_sim_layout layout;
-	struct iomapi_sim_name *names;
-	struct iomapi_sim_inode *inodes;
-	uint16_t *owners;	/* of blocks: inode + 1; 0: free */
-	uint32_t lowest;	/* no free block below */
-	uint64_t next_gen;
-	int error, theirs;	/* while things are sent; the caller's own writes' */
-};
-struct iomapi_sim_fd {
-	struct iomapi_sim_fs *fs;	/* NULL: not open */
-	struct iomapi_sim_inode *inode;
-};
-struct iomapi_sim_files {
-	struct iomapi_sim_fd fds[IOMAPI_SIM_FDS];
-	struct iomapi_sim_fs *fs[];	/* by device */
-};
+struct iomapi_sim_files;
 /* All that was not durable is forgotten, and no descriptor is open. */
 void iomapi_sim_files_drop(struct iomap_sim *sim);
-
-/* file_disk.c; -ENOSPC: the device is too small. */
-int iomapi_sim_fs_layout(const struct iomapi_sim_dev *dev, struct iomapi_sim_layout *layout);
-int iomapi_sim_fs_format(struct iomap_sim *sim, const struct iomapi_sim_dev *dev,
-			 const struct iomapi_sim_layout *layout);
-int iomapi_sim_fs_read(const struct iomapi_sim_fs *fs, uint32_t block, uint32_t nr, void *mem);
-int iomapi_sim_fs_load(struct iomapi_sim_fs *fs);	/* -EINVAL: not formatted */
-void *iomapi_sim_fs_alloc(struct iomap_sim *sim, size_t size);	/* zeros */
-/* Begin, send some, end: all were written, or the first error and all are dirty as before. */
-void iomapi_sim_fs_begin(struct iomapi_sim_fs *fs);
-void iomapi_sim_fs_send_block(struct iomapi_sim_fs *fs, struct iomapi_sim_block *block);
-void iomapi_sim_fs_send_inode(struct iomapi_sim_fs *fs, struct iomapi_sim_inode *inode,
-			      uint64_t size);
-void iomapi_sim_fs_send_name(struct iomapi_sim_fs *fs, struct iomapi_sim_name *name);
-
-/* file_cache.c */
-int iomapi_sim_fs_grow(struct iomapi_sim_fs *fs, struct iomapi_sim_inode *inode, uint32_t nr);
-/* Into the cache, to be changed; a hole gets a place. */
-int iomapi_sim_fs_cache(struct iomapi_sim_fs *fs, struct iomapi_sim_inode *inode, uint32_t index);
-/* Nothing but zeros beyond that size in the block that it ends in. */
-int iomapi_sim_fs_clear_tail(struct iomapi_sim_fs *fs, struct iomapi_sim_inode *inode,
-			     uint64_t size);
-void iomapi_sim_fs_trim(struct iomapi_sim_fs *fs, struct iomapi_sim_inode *inode, uint32_t first);
-/* Perhaps write things back that nobody has asked for yet. */
-void iomapi_sim_fs_early(struct iomapi_sim_fs *fs, struct iomapi_sim_inode *inode, uint64_t pos,
-			 uint64_t until);
-void iomapi_sim_fs_early_name(struct iomapi_sim_fs *fs, struct iomapi_sim_name *name);
-int iomapi_sim_fs_sync_inode(struct iomapi_sim_fs *fs, struct iomapi_sim_inode *inode);
-int iomapi_sim_fs_sync_dir(struct iomapi_sim_fs *fs);
-/* Make room of what is only to be forgotten.  -ENOSPC: there is nothing of that kind. */
-int iomapi_sim_fs_reclaim(struct iomapi_sim_fs *fs);
-void iomapi_sim_fs_reap(struct iomapi_sim_fs *fs);	/* what nothing durable leads to is free */
-void iomapi_sim_fs_delete(struct iomapi_sim_fs *fs);
 
 /* ---- tasks: the rest is in task.h ---- */
 

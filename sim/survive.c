@@ -21,14 +21,9 @@
 #include "mutant.h"
 #include "zone.h"
 
-static bool is_in_flight(const struct iomapi_sim_write *write)
-{
-	return write->stage != IOMAPI_SIM_COMPLETED;
-}
-
 static bool has_failed(const struct iomapi_sim_write *write)
 {
-	return write->hidden && !is_in_flight(write);
+	return write->hidden && !iomapi_sim_is_in_flight(write);
 }
 
 /* In an order; what fails has none from when it took effect, for reads may not see it. */
@@ -225,18 +220,20 @@ static uint32_t line_of(const struct iomapi_sim_dev *dev, const struct iomapi_si
 	return dev->profile.order == IOMAP_SIM_ORDER_FIFO ? 0 : write->queue;
 }
 
-static bool may_be_shorn(const struct iomapi_sim_dev *dev, const struct iomapi_sim_write *w)
+bool iomapi_sim_may_be_shorn(const struct iomapi_sim_dev *dev, const struct iomapi_sim_write *w)
 {
 	return dev->profile.shorn_sectors &&
-	       (is_in_flight(w) || has_failed(w) || iomapi_sim_is(IOMAPI_SIM_SHEARS_COMPLETED)) &&
+	       (iomapi_sim_is_in_flight(w) || has_failed(w) ||
+		iomapi_sim_is(IOMAPI_SIM_SHEARS_COMPLETED)) &&
 	       (!w->whole || w->nr_units == 1);
 }
 
 /* It is there; perhaps not all of it. */
 static enum iomapi_sim_fate there(struct iomapi_sim_dev *dev, const struct iomapi_sim_write *w)
 {
-	return may_be_shorn(dev, w) && iomapi_sim_rarely(dev->sim, "shorn") ? IOMAPI_SIM_SHORN
-									    : IOMAPI_SIM_THERE;
+	bool shorn = iomapi_sim_may_be_shorn(dev, w) && iomapi_sim_rarely(dev->sim, "shorn");
+
+	return shorn ? IOMAPI_SIM_SHORN : IOMAPI_SIM_THERE;
 }
 
 /* With so many that are there on its line from here on: the last one may be shorn. */
@@ -256,7 +253,7 @@ static bool makes_no_difference(struct iomapi_sim_dev *dev, const struct iomapi_
 	const struct iomapi_sim_chunk *chunk = iomapi_sim_chunk(image->below, unit);
 	struct iomapi_sim_content c;
 
-	if ((v->write->whole && v->write->nr_units > 1) || may_be_shorn(dev, v->write))
+	if ((v->write->whole && v->write->nr_units > 1) || iomapi_sim_may_be_shorn(dev, v->write))
 		return false;
 	if (v->below)
 		c = v->below->content;
@@ -319,8 +316,7 @@ static enum iomapi_sim_fate fate_of(struct iomapi_sim_dev *dev, struct iomapi_si
 
 /* ---- units ---- */
 
-/* Does the command of the write share a physical block with the unit, and not write it? */
-static bool is_neighbour(const struct iomapi_sim_dev *dev, const struct iomapi_sim_write *w,
+bool iomapi_sim_is_neighbour(const struct iomapi_sim_dev *dev, const struct iomapi_sim_write *w,
 			 uint64_t unit)
 {
 	uint32_t per = dev->profile.physical_block / dev->profile.logical_block;
@@ -349,7 +345,8 @@ static void damage(struct iomapi_sim_dev *dev, struct iomapi_sim_image *image, u
 	for (uint32_t k = 0; k < image->nr_doubt; k++) {
 		struct iomapi_sim_write *w = image->doubt[k];
 
-		if (is_in_flight(w) && is_neighbour(dev, w, unit) && is_damaged(dev, w))
+		if (iomapi_sim_is_in_flight(w) && iomapi_sim_is_neighbour(dev, w, unit) &&
+		    is_damaged(dev, w))
 			*c = iomapi_sim_noise_of(IOMAPI_SIM_DAMAGED, w->id);
 	}
 }
@@ -408,149 +405,6 @@ struct iomapi_sim_content iomapi_sim_resolve(struct iomapi_sim_dev *dev,
 	return c;
 }
 
-/* ---- every one of them ---- */
-
-struct each {
-	struct iomapi_sim_dev *dev;
-	uint64_t unit;
-	int (*fn)(void *arg, const void *mem, size_t len);
-	void *arg;
-	uint8_t *mem;
-};
-
-static int judge(const struct each *e, const struct iomapi_sim_content *c)
-{
-	uint64_t hash;
-	int rc = iomapi_sim_show(e->dev, c, e->unit, e->mem, &hash);
-
-	return e->fn(e->arg, rc ? NULL : e->mem, e->dev->profile.logical_block);
-}
-
-static int judge_shorn(const struct each *e, const struct iomapi_sim_write *w)
-{
-	struct iomapi_sim_content c = { NULL, IOMAPI_SIM_UNREADABLE };
-	int rc = judge(e, &c);
-
-	c = iomapi_sim_noise_of(IOMAPI_SIM_SHORN_NOISE, w->id);
-	return rc ? rc : judge(e, &c);
-}
-
-static enum iomapi_sim_fate known_fate(const struct iomapi_sim_version *v)
-{
-	const struct iomapi_sim_write *w = v->write;
-
-	return w->fates[w->whole ? 0 : v - w->versions];
-}
-
-/* One version; *last: what is below it cannot be. */
-static int judge_version(const struct each *e, const struct iomapi_sim_version *v, bool *last)
-{
-	const struct iomapi_sim_write *w = v->write;
-	enum iomapi_sim_fate fate = known_fate(v);
-	int rc = 0;
-
-	*last = fate == IOMAPI_SIM_THERE || fate == IOMAPI_SIM_SHORN;
-	if (fate != IOMAPI_SIM_GONE && fate != IOMAPI_SIM_SHORN)
-		rc = judge(e, &v->content);
-	if (rc || (fate != IOMAPI_SIM_SHORN && fate != IOMAPI_SIM_OPEN))
-		return rc;
-	return fate == IOMAPI_SIM_SHORN || may_be_shorn(e->dev, w) ? judge_shorn(e, w) : 0;
-}
-
-static int judge_damage(const struct each *e, const struct iomapi_sim_image *image)
-{
-	int rc = 0;
-
-	if (e->dev->profile.power_safe_overwrite ||
-	    e->dev->profile.physical_block == e->dev->profile.logical_block)
-		return 0;
-	for (uint32_t k = 0; !rc && k < image->nr_doubt; k++) {
-		const struct iomapi_sim_write *w = image->doubt[k];
-		struct iomapi_sim_content c = iomapi_sim_noise_of(IOMAPI_SIM_DAMAGED, w->id);
-
-		if (is_in_flight(w) && is_neighbour(e->dev, w, e->unit) &&
-		    w->damage != IOMAPI_SIM_THERE)
-			rc = judge(e, &c);
-	}
-	return rc;
-}
-
-/* What a unit of image->below may be found to be. */
-static int judge_below(const struct each *e, const struct iomapi_sim_image *image)
-{
-	struct iomapi_sim_image *below = image->below;
-	struct iomapi_sim_chunk *chunk = iomapi_sim_chunk(below, e->unit);
-	unsigned i = e->unit % IOMAPI_SIM_CHUNK;
-	struct iomapi_sim_content c = iomapi_sim_noise_of(IOMAPI_SIM_NEVER_WRITTEN, 0);
-	bool last = false;
-	int rc = image->cut ? judge_damage(e, image) : 0;
-
-	for (const struct iomapi_sim_version *v = chunk && !image->carried ? chunk->top[i] : NULL;
-	     v && !rc && !last; v = v->below) {
-		if (image->cut) {
-			rc = judge_version(e, v, &last);
-		} else if (v->write->stage != IOMAPI_SIM_ACCEPTED &&
-			   !(v->write->hidden && v->write->hidden[v - v->write->versions])) {
-			rc = judge(e, &v->content);
-			last = true;
-		}
-	}
-	if (rc || last)
-		return rc;
-	if (chunk && chunk->known >> i & 1)
-		return judge(e, &chunk->durable[i]);
-	return below->below ? judge_below(e, below) : judge(e, &c);
-}
-
-/* Each end that the zone of the unit may have come to. */
-static int judge_zone(const struct each *e)
-{
-	uint32_t nr = iomapi_sim_zone_ends(e->dev, e->unit);
-	struct iomapi_sim_content unwritten = iomapi_sim_unwritten(e->dev);
-	const struct iomapi_sim_content *last = NULL;
-	uint64_t hash;
-	int rc = 0;
-
-	if (!nr) {
-		rc = iomapi_sim_read_unit(e->dev, e->unit, e->mem, &hash);
-		return e->fn(e->arg, rc ? NULL : e->mem, e->dev->profile.logical_block);
-	}
-	for (uint32_t end = 0; !rc && end < nr; end++) {
-		const struct iomapi_sim_content *c = iomapi_sim_zone_content(e->dev, e->unit, end);
-
-		if (!end || c != last)
-			rc = judge(e, c ? c : &unwritten);
-		last = c;
-	}
-	return rc;
-}
-
-IOMAP_API int iomap_sim_each_candidate(struct iomap_sim *sim, const char *name, uint64_t addr,
-				       int (*fn)(void *arg, const void *mem, size_t len),
-				       void *arg)
-{
-	struct iomapi_sim_dev *dev = iomapi_sim_find(sim, name);
-	uint8_t mem[IOMAPI_SIM_MAX_BLOCK];
-	struct each e = { dev, 0, fn, arg, mem };
-	struct iomapi_sim_chunk *chunk;
-	uint64_t hash;
-
-	if (!dev)
-		return -ENOENT;
-	if (addr % dev->profile.logical_block || addr >= dev->size)
-		return -EINVAL;
-	e.unit = addr / dev->profile.logical_block;
-	if (dev->image.zones)
-		return judge_zone(&e);
-	chunk = iomapi_sim_chunk(&dev->image, e.unit);
-	if (dev->image.below && !(chunk && (chunk->top[e.unit % IOMAPI_SIM_CHUNK] ||
-					    chunk->known >> e.unit % IOMAPI_SIM_CHUNK & 1)))
-		return judge_below(&e, &dev->image);
-	if (iomapi_sim_read_unit(dev, e.unit, mem, &hash))
-		return fn(arg, NULL, dev->profile.logical_block);
-	return fn(arg, mem, dev->profile.logical_block);
-}
-
 /* ---- for good ---- */
 
 /* It is what was found; the bytes of the version go with it. */
@@ -584,7 +438,8 @@ static void settle_write(struct iomapi_sim_dev *dev, struct iomapi_sim_image *ab
 	uint64_t end = (w->last / per + 1) * per;
 
 	for (uint64_t unit = w->first / per * per; unit < end && unit < dev->nr_units; unit++)
-		if (is_open(dev, unit) && (*top_of(dev, unit) || is_neighbour(dev, w, unit)))
+		if (is_open(dev, unit) &&
+		    (*top_of(dev, unit) || iomapi_sim_is_neighbour(dev, w, unit)))
 			settle_unit(dev, above, unit);
 }
 
