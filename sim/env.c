@@ -64,15 +64,24 @@ static void sim_yield(void *arg, const char *site)
 	iomapi_sim_give_way(arg, site);
 }
 
-static void sim_lock(void *arg, const char *site)
+/* Those above the client's are the library's own: held for a moment, by one task. */
+static void sim_lock(void *arg, const char *site, unsigned rank)
 {
 	iomapi_sim_point(arg, site);
+	if (rank > IOMAP_RANK_LEAF)
+		++*iomapi_sim_held(arg);
+}
+
+static void sim_unlock(void *arg, unsigned rank)
+{
+	if (rank > IOMAP_RANK_LEAF)
+		--*iomapi_sim_held(arg);
 }
 
 const struct iomap_sync_ops iomapi_sim_sync = {
 	.struct_size = sizeof(iomapi_sim_sync), .wait = sim_wait, .wake = sim_wake,
 	.self = sim_self, .spawn = sim_spawn, .join = sim_join, .yield = sim_yield,
-	.lock = sim_lock,
+	.lock = sim_lock, .unlock = sim_unlock,
 };
 
 /* ---- memory: the environment's, and its user's ---- */

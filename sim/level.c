@@ -250,6 +250,7 @@ int iomapi_sim_enter(struct iomap_sim *sim, struct iomapi_sim_level *level,
 	sim->files = NULL;
 	sim->hosts = NULL;
 	sim->files_busy = false;
+	sim->held = 0;
 	sim->engine = NULL;
 	sim->refused[0] = 0;
 	sim->on_submit = NULL;

@@ -73,7 +73,9 @@ void iomapi_sim_hosts_delete(struct iomap_sim *sim);
 /* ---- oracle_trace.c ---- */
 
 #define IOMAPI_SIM_HEARD	((uint64_t)1 << 21 | (uint64_t)1 << 22 | (uint64_t)1 << 23 | \
-				 (uint64_t)1 << 24 | (uint64_t)1 << 33)	/* oracles */
+				 (uint64_t)1 << 24 | (uint64_t)1 << 31 | \
+				 (uint64_t)1 << 33)	/* oracles */
+#define IOMAPI_SIM_MAX_NESTED	2	/* a folio_written in an end_io */
 #define IOMAPI_SIM_HEARD_BUCKETS 256u
 #define IOMAPI_SIM_OPEN_MAPS	64u
 #define IOMAPI_SIM_BDEVS	8u

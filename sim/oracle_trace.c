@@ -13,6 +13,7 @@
 #include <iomap/inode.h>
 
 #include "oracle.h"
+#include "task.h"
 
 typedef unsigned long long ull;
 
@@ -67,8 +68,6 @@ static bool next_run(struct iomapi_sim_host *host, const struct iomap_inode *ino
 	return run->blocks != NULL;
 }
 
-/* ---- O23, O24: folios ---- */
-
 static void wrong(struct iomapi_sim_host *host, unsigned oracle,
 		  const struct iomap_trace_record *r, const char *what)
 {
@@ -76,6 +75,22 @@ static void wrong(struct iomapi_sim_host *host, unsigned oracle,
 			 iomap_trace_name((enum iomap_trace_event)r->event), (ull)r->len,
 			 (long long)r->pos, what);
 }
+
+/* ---- O31: callbacks ---- */
+
+static void called(struct iomapi_sim_host *host, const struct iomap_trace_record *r)
+{
+	uint32_t held = *iomapi_sim_held(host->sim);
+
+	iomapi_sim_looked(host->sim, 31);
+	if (held)
+		iomapi_sim_found(host->sim, 31, "%s while %u locks of the library are held",
+				 iomap_trace_name((enum iomap_trace_event)r->event), held);
+	if (r->event == IOMAP_TRACE_CALLBACK && r->result > IOMAPI_SIM_MAX_NESTED)
+		iomapi_sim_found(host->sim, 31, "callbacks are %d deep in each other", r->result);
+}
+
+/* ---- O23, O24: folios ---- */
 
 static bool is_frame(const struct iomap_trace_record *r)
 {
@@ -240,7 +255,11 @@ void iomapi_sim_trace(void *arg, const struct iomap_trace_record *r)
 	struct iomapi_sim_host *host = arg;
 
 	switch (r->event) {
+	case IOMAP_TRACE_CALLBACK:
+		called(host, r);
+		break;
 	case IOMAP_TRACE_ITER_BEGIN:
+		called(host, r);
 		begun(host->heard, r);
 		break;
 	case IOMAP_TRACE_ITER_END:

@@ -490,6 +490,7 @@ struct iomap_sim {
 	struct iomapi_sim_host *hosts;		/* of this level: places for environments */
 	uint64_t watched;			/* oracles that were asked for, a bit each */
 	uint64_t self[32];			/* of task 0, for the library */
+	uint32_t held;				/* by it: locks of the library's own */
 	struct iomapi_sim_tasks *tasks;		/* NULL: none was spawned */
 	struct iomapi_sim_task *idle;		/* stacks to be used again, of all levels */
 	struct iomapi_sim_watchdog *watchdog;	/* of all levels; NULL: there were no tasks */

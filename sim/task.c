@@ -271,6 +271,13 @@ void *iomapi_sim_self(struct iomap_sim *sim)
 	return t && t->now != &t->main ? t->now->self : sim->self;
 }
 
+uint32_t *iomapi_sim_held(struct iomap_sim *sim)
+{
+	struct iomapi_sim_tasks *t = sim->tasks;
+
+	return t && t->now != &t->main ? &t->now->held : &sim->held;
+}
+
 int iomapi_sim_park(struct iomap_sim *sim, const void *channel, const char *what, int64_t until)
 {
 	struct iomapi_sim_tasks *t = sim->tasks;

@@ -26,6 +26,7 @@ bool iomapi_sim_has_tasks(const struct iomap_sim *sim);
 uint64_t iomapi_sim_nr_points(const struct iomap_sim *sim);	/* choices of tasks, so far */
 struct iomapi_sim_started *iomapi_sim_started(struct iomap_sim *sim);	/* of this task */
 void *iomapi_sim_self(struct iomap_sim *sim);
+uint32_t *iomapi_sim_held(struct iomap_sim *sim);	/* locks of the library, by this task */
 /* This task may lose the processor; or cannot use it until somebody else did something. */
 void iomapi_sim_point(struct iomap_sim *sim, const char *site);
 void iomapi_sim_give_way(struct iomap_sim *sim, const char *site);
@@ -93,6 +94,7 @@ struct iomapi_sim_task {
 	uint64_t spins, spins_since;	/* yields while nothing else happened */
 	struct iomapi_sim_started started;
 	uint64_t self[32];
+	uint32_t held;
 };
 /* Of a level, from the first one that is spawned. */
 struct iomapi_sim_tasks {

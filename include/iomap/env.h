@@ -16,7 +16,8 @@
 
 IOMAP_BEGIN_DECLS
 
-/* What can block.  Required where the table is given, but lock.  The simulator brings fibers. */
+/* What can block.  Required where the table is given, but lock and unlock.  The simulator brings
+ * fibers. */
 struct iomap_sync_ops {
 	size_t struct_size;
 	/* sleep while *word == seen; 0, -ETIMEDOUT; a spurious 0 is fine */
@@ -27,9 +28,12 @@ struct iomap_sync_ops {
 	int (*spawn)(void *arg, void (*fn)(void *), void *fn_arg, void **handle);
 	void (*join)(void *arg, void *handle);
 	void (*yield)(void *arg, const char *site);
-	/* optional: this thread is about to take a lock, or to try it; a scheduler that runs one
-	 * thread at a time may let another come first */
-	void (*lock)(void *arg, const char *site);
+	/* optional: this thread is about to take a lock of that rank, or to try it; a scheduler
+	 * that runs one thread at a time may let another come first */
+	void (*lock)(void *arg, const char *site, unsigned rank);
+	/* optional, with lock: it is about to give it back, or could not take it; no folio locks,
+	 * which another thread may give back */
+	void (*unlock)(void *arg, unsigned rank);
 };
 
 /* User memory.  Returns the bytes copied: fewer is a fault, and short I/O follows from it. */

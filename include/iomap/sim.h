@@ -250,6 +250,8 @@ IOMAP_API int iomap_sim_fault_counters(const struct iomap_sim *sim, const char *
  *		device, and is of its kind; nothing is merged twice
  *	O23	what is written was dirty, was offered, and goes out once in a pass
  *	O24	folios: dirty, chosen, offered, written; none is dropped or chosen in between
+ *	O31	no lock of the library is held when a map is begun, or in end_io and folio_written,
+ *		which are at most two deep in each other
  *	O33	each map that was begun is ended once, with no more done than was asked for
  */
 #define IOMAP_SIM_ORACLES	48u

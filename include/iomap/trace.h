@@ -23,6 +23,7 @@ enum iomap_trace_event {
 	IOMAP_TRACE_DIO_START, IOMAP_TRACE_DIO_END, IOMAP_TRACE_DAX_FAULT, IOMAP_TRACE_DAX_SYNC,
 	IOMAP_TRACE_FILE_SYNC, IOMAP_TRACE_FLUSH,
 	IOMAP_TRACE_IOEND_MERGE,	/* one that has ended joins the one named by into */
+	IOMAP_TRACE_CALLBACK,		/* end_io or folio_written: result is how deep, from 1 */
 };
 enum iomap_trace_why {		/* why a range could not join the ioend before it */
 	IOMAP_WHY_FIRST, IOMAP_WHY_KIND, IOMAP_WHY_FILE, IOMAP_WHY_DEVICE, IOMAP_WHY_SIZE,

@@ -19,6 +19,7 @@
 
 #include "base/copy.h"
 #include "base/env_state.h"
+#include "base/trace.h"
 #include "base/work.h"
 
 #define MIN_POOL 8u
@@ -323,7 +324,9 @@ const struct iomap_env_opts *iomapi_env_opts(struct iomap_env *env)
 
 void iomapi_callback_start(struct iomap_env *env)
 {
-	iomapi_self(env)->in_callback++;
+	uint32_t depth = ++iomapi_self(env)->in_callback;
+
+	iomapi_trace(env, .event = IOMAP_TRACE_CALLBACK, .result = (int32_t)depth);
 }
 
 void iomapi_callback_end(struct iomap_env *env)

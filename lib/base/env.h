@@ -77,11 +77,17 @@ void iomapi_yield(struct iomap_env *env, const char *site);
 
 /* A lock is about to be taken or tried: see sync->lock.  One predicted branch where there is no
  * such hook; the second word of struct iomap_env says so. */
-void iomapi_lock_hook(struct iomap_env *env, const char *site);
-static inline void iomapi_lock_ahead(struct iomap_env *env, const char *site)
+void iomapi_lock_hook(struct iomap_env *env, const char *site, unsigned rank);
+void iomapi_unlock_hook(struct iomap_env *env, unsigned rank);
+static inline void iomapi_lock_ahead(struct iomap_env *env, const char *site, unsigned rank)
 {
 	if (iomapi_unlikely(((const iomap_word *)(const void *)env)[1]))
-		iomapi_lock_hook(env, site);
+		iomapi_lock_hook(env, site, rank);
+}
+static inline void iomapi_unlock_ahead(struct iomap_env *env, unsigned rank)
+{
+	if (iomapi_unlikely(((const iomap_word *)(const void *)env)[1]))
+		iomapi_unlock_hook(env, rank);
 }
 
 /* ---- drivers: how an object wait makes I/O progress ---- */

@@ -77,9 +77,15 @@ void iomapi_rank_drop(struct iomap_env *env, unsigned rank)
 #endif
 
 /* Locks that nobody waits for ask nothing of the environment but this. */
-void iomapi_lock_hook(struct iomap_env *env, const char *site)
+void iomapi_lock_hook(struct iomap_env *env, const char *site, unsigned rank)
 {
-	env->sync.lock(env->opts.sync_arg, site);
+	env->sync.lock(env->opts.sync_arg, site, rank);
+}
+
+void iomapi_unlock_hook(struct iomap_env *env, unsigned rank)
+{
+	if (env->sync.unlock)
+		env->sync.unlock(env->opts.sync_arg, rank);
 }
 
 /* ---- mutex ---- */
@@ -94,7 +100,7 @@ static void mutex_acquire(struct iomap_env *env, struct iomap_mutex *m)
 {
 	uint32_t old = 0;
 
-	iomapi_lock_ahead(env, "mutex");
+	iomapi_lock_ahead(env, "mutex", m->rank);
 	if (iomapi_likely(iomapi_cas(&m->word, &old, MUTEX_HELD)))
 		return;
 	while (__atomic_exchange_n(&m->word, MUTEX_WAITED, __ATOMIC_ACQ_REL))
@@ -111,9 +117,11 @@ IOMAP_API bool iomap_mutex_trylock(struct iomap_env *env, struct iomap_mutex *m)
 {
 	uint32_t old = 0;
 
-	iomapi_lock_ahead(env, "mutex");
-	if (!iomapi_cas(&m->word, &old, MUTEX_HELD))
+	iomapi_lock_ahead(env, "mutex", m->rank);
+	if (!iomapi_cas(&m->word, &old, MUTEX_HELD)) {
+		iomapi_unlock_ahead(env, m->rank);
 		return false;
+	}
 	iomapi_rank_take(env, m->rank, false);
 	return true;
 }
@@ -122,6 +130,7 @@ IOMAP_API void iomap_mutex_unlock(struct iomap_env *env, struct iomap_mutex *m)
 {
 	uint32_t old;
 
+	iomapi_unlock_ahead(env, m->rank);
 	iomapi_rank_drop(env, m->rank);
 	old = __atomic_exchange_n(&m->word, 0, __ATOMIC_ACQ_REL);
 	iomapi_assert(old);
@@ -158,7 +167,7 @@ IOMAP_API void iomap_rwlock_rdlock(struct iomap_env *env, struct iomap_rwlock *l
 {
 	uint32_t word;
 
-	iomapi_lock_ahead(env, "rwlock");
+	iomapi_lock_ahead(env, "rwlock", l->rank);
 	word = iomapi_load(&l->word);
 	iomapi_rank_take(env, l->rank, true);
 	for (;;) {
@@ -177,7 +186,7 @@ IOMAP_API void iomap_rwlock_wrlock(struct iomap_env *env, struct iomap_rwlock *l
 {
 	uint32_t word, counted = 0;
 
-	iomapi_lock_ahead(env, "rwlock");
+	iomapi_lock_ahead(env, "rwlock", l->rank);
 	word = iomapi_load(&l->word);
 	iomapi_rank_take(env, l->rank, true);
 	for (;;) {
@@ -201,7 +210,7 @@ IOMAP_API bool iomap_rwlock_tryrdlock(struct iomap_env *env, struct iomap_rwlock
 {
 	uint32_t word;
 
-	iomapi_lock_ahead(env, "rwlock");
+	iomapi_lock_ahead(env, "rwlock", l->rank);
 	word = iomapi_load(&l->word);
 	while (rw_read_allowed(word)) {
 		iomapi_assert((word & RW_READERS) < RW_READERS);
@@ -210,6 +219,7 @@ IOMAP_API bool iomap_rwlock_tryrdlock(struct iomap_env *env, struct iomap_rwlock
 			return true;
 		}
 	}
+	iomapi_unlock_ahead(env, l->rank);
 	return false;
 }
 
@@ -217,7 +227,7 @@ IOMAP_API bool iomap_rwlock_trywrlock(struct iomap_env *env, struct iomap_rwlock
 {
 	uint32_t word;
 
-	iomapi_lock_ahead(env, "rwlock");
+	iomapi_lock_ahead(env, "rwlock", l->rank);
 	word = iomapi_load(&l->word);
 	while (rw_write_allowed(word)) {
 		if (iomapi_cas(&l->word, &word, word | RW_WRITER)) {
@@ -225,6 +235,7 @@ IOMAP_API bool iomap_rwlock_trywrlock(struct iomap_env *env, struct iomap_rwlock
 			return true;
 		}
 	}
+	iomapi_unlock_ahead(env, l->rank);
 	return false;
 }
 
@@ -243,6 +254,7 @@ IOMAP_API void iomap_rwlock_unlock(struct iomap_env *env, struct iomap_rwlock *l
 {
 	uint32_t word = iomapi_load(&l->word), left;
 
+	iomapi_unlock_ahead(env, l->rank);
 	iomapi_rank_drop(env, l->rank);
 	iomapi_assert(word & (RW_WRITER | RW_READERS));
 	do {

@@ -29,6 +29,7 @@ static const char *const trace_names[] = {
 	[IOMAP_TRACE_FILE_SYNC] = "file_sync",
 	[IOMAP_TRACE_FLUSH] = "flush",
 	[IOMAP_TRACE_IOEND_MERGE] = "ioend_merge",
+	[IOMAP_TRACE_CALLBACK] = "callback",
 };
 
 IOMAP_API const char *iomap_trace_name(enum iomap_trace_event event)

@@ -136,7 +136,7 @@ IOMAP_API void iomap_folio_lock(struct iomap_folio *folio)
 	struct iomap_env *env = cached_env(folio);
 
 	iomapi_assert(!is_frame(folio));
-	iomapi_lock_ahead(env, "folio");
+	iomapi_lock_ahead(env, "folio", IOMAP_RANK_FOLIO);
 	iomapi_rank_take(env, IOMAP_RANK_FOLIO, true);
 	while (!try_lock(folio)) {
 		int rc = wait_flag(env, folio, IOMAP_FOLIO_LOCKED, IOMAP_FOREVER);
@@ -154,7 +154,7 @@ IOMAP_API bool iomap_folio_trylock(struct iomap_folio *folio)
 	struct iomap_env *env = cached_env(folio);
 
 	iomapi_assert(!is_frame(folio));
-	iomapi_lock_ahead(env, "folio");
+	iomapi_lock_ahead(env, "folio", IOMAP_RANK_FOLIO);
 	if (!try_lock(folio))
 		return false;
 	iomapi_rank_take(env, IOMAP_RANK_FOLIO, false);

@@ -7,7 +7,7 @@
 #include "sim/fault.h"
 #include "sim/oracle.h"
 
-static const char *const heard[] = { "O21", "O22", "O23", "O24", "O33" };
+static const char *const heard[] = { "O21", "O22", "O23", "O24", "O31", "O33" };
 
 /* The model client, in an environment that the simulation listens to. */
 struct client {
@@ -106,7 +106,7 @@ static struct m_opts opts_of(unsigned kind)
 	};
 }
 
-CASE(a_sound_client_is_heard, "O21 O22 O23 O24 O33",
+CASE(a_sound_client_is_heard, "O21 O22 O23 O24 O31 O33",
      "All kinds of clients, on drives of all kinds: nothing is found")
 {
 	static const char *const presets[] = { "consumer", "sata512e", "cruel" };
@@ -115,7 +115,8 @@ CASE(a_sound_client_is_heard, "O21 O22 O23 O24 O33",
 		struct m_opts opts = opts_of(kind);
 		struct client c;
 
-		client_new(&c, iomap_sim_preset(presets[kind % 3]), "O21 O22 O23 O24 O33", &opts);
+		client_new(&c, iomap_sim_preset(presets[kind % 3]), "O21 O22 O23 O24 O31 O33",
+			   &opts);
 		live(&c, 300, kind);
 		check_all(&c, true);
 		client_close(&c);
@@ -172,7 +173,7 @@ static void suffer(struct client *c, uint64_t seed)
 	}
 }
 
-CASE(a_client_that_suffers_is_heard, "O21 O22 O23 O24 O33",
+CASE(a_client_that_suffers_is_heard, "O21 O22 O23 O24 O31 O33",
      "Commands that fail and power that goes: the library goes its way all the same")
 {
 	static const char *const presets[] = { "consumer", "sata512e", "cruel", "fifo" };
@@ -183,7 +184,7 @@ CASE(a_client_that_suffers_is_heard, "O21 O22 O23 O24 O33",
 		struct client c;
 
 		profile.max_bytes = seed % 3 ? profile.max_bytes : 4 * PAGE;
-		client_new(&c, &profile, "O21 O22 O23 O24 O33", &opts);
+		client_new(&c, &profile, "O21 O22 O23 O24 O31 O33", &opts);
 		suffer(&c, seed);
 		client_close(&c);
 		check_all(&c, true);
@@ -206,7 +207,7 @@ static int64_t some_fail(struct flat *f, struct iomap_writeback_ctx *wpc, struct
 	return flat_range_default(f, wpc, folio, pos, len, end_pos);
 }
 
-CASE(frames_are_heard, "O21 O22 O23 O24",
+CASE(frames_are_heard, "O21 O22 O23 O24 O31",
      "Frames that are written, changed meanwhile, not mapped; each goes its way")
 {
 	struct flat_opts opts = {
@@ -222,7 +223,7 @@ CASE(frames_are_heard, "O21 O22 O23 O24",
 	struct flat *f;
 
 	ck_assert_int_eq(iomap_sim_new(&sim_opts, &sim), 0);
-	ck_assert_int_eq(iomap_sim_watch(sim, "O21 O22 O23 O24"), 0);
+	ck_assert_int_eq(iomap_sim_watch(sim, "O21 O22 O23 O24 O31"), 0);
 	opts.env.struct_size = sizeof(opts.env);
 	iomap_sim_env_opts(sim, &opts.env);
 	f = flat_new(&opts);
