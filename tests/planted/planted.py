@@ -78,6 +78,7 @@ class Build:
 
     def __init__(self, sanitizer):
         self.sanitizer = sanitizer
+        self.sound = {}         # by case: what it says without a mistake
         self.dir = os.path.join(SCRATCH, sanitizer or "plain")
         sanitize = {"": "", "address": "address,undefined", "thread": "thread"}[sanitizer]
         out = run(["cmake", "-S", SOURCE, "-B", self.dir, "-G", "Ninja",
@@ -116,16 +117,24 @@ def apply(patch, reverse):
                 patch.path] + more, cwd=SOURCE)
 
 
-def noticed(patch, build, cases):
-    """(case that noticed or None, why not)"""
+def noticed(patch, build, cases, before):
+    """(case that noticed or None, why not); before: the one that did the last time is asked first"""
     if not cases:
         return None, "no case names " + patch.number
+    first = [case for case in cases if case.id == before]
+    case = tried(patch, build, first)[0] if first else None
+    return (case, "") if case else tried(patch, build, cases)
+
+
+def tried(patch, build, cases):
     out = build.make(cases)
     if out.returncode:
         return None, "the tree does not build without it:\n" + out.stdout[-2000:]
     sound = []
     for case in cases:
-        verdict, text = build.run_case(case)
+        if case.id not in build.sound:
+            build.sound[case.id] = build.run_case(case)
+        verdict, text = build.sound[case.id]
         if verdict:
             return None, f"{case.id} fails without it:\n{text[-2000:]}"
         sound.append(case)
@@ -180,7 +189,8 @@ def main(args):
         start, done = time.monotonic(), done + 1
         if patch.sanitizer not in builds:
             builds[patch.sanitizer] = Build(patch.sanitizer)
-        case, why = noticed(patch, builds[patch.sanitizer], patch.naming(cases))
+        case, why = noticed(patch, builds[patch.sanitizer], patch.naming(cases),
+                            kills.get(patch.name, ("", ""))[1])
         seconds = time.monotonic() - start
         if case:
             kills[patch.name] = (digest, case.id)
