@@ -23,7 +23,7 @@
 #define MANY		24u		/* commands */
 
 /* What nobody can survive who does not keep all twice: the device breaks its word, or has lost what
- * was durable and says so. */
+ * was durable and says so.  And who lies to the library is told by what it reports. */
 static const struct {
 	const char *kind, *why;
 } too_much[] = {
@@ -31,7 +31,7 @@ static const struct {
 	{ "duplicate", "breaks its word" }, { "misdirected_write", "breaks its word" },
 	{ "misdirected_read", "breaks its word" }, { "bit_rot", "breaks its word" },
 	{ "stale_read", "breaks its word" }, { "phantom_write", "breaks its word" },
-	{ "eio_read_until_written", "has lost it" },
+	{ "eio_read_until_written", "has lost it" }, { "hostile_map", "is a lie" },
 };
 static const struct engine {
 	const char *name, *preset;
