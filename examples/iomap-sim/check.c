@@ -46,7 +46,7 @@ static int check(const struct tool_opts *o, uint64_t number, uint64_t seed, uint
 		.struct_size = sizeof(cfg), .seed = seed, .nr_seeds = seeds,
 		.images = (uint32_t)o->images, .faults = o->c->faults(bug),
 		.fault_kinds = bug ? NULL : o->c->fault_kinds,
-		.progress = progress, .progress_arg = &w,
+		.progress = progress, .progress_arg = &w, .twice = o->twice,
 	};
 	int rc;
 

@@ -18,10 +18,12 @@ static const char usage[] =
 	"usage: iomap-sim COMMAND [OPTION..]\n"
 	"\n"
 	"  check CASE [--bug N | --all-bugs] [--seed N] [--seeds N] [--images N] [--jobs N]\n"
+	"             [--twice]\n"
 	"      30 operations a seed, power that goes at 16 events of each; the engine is correct,\n"
 	"      or has a bug\n"
 	"        --images N   what survived is drawn N times for each power failure (1)\n"
-	"        --jobs N     processes\n",
+	"        --jobs N     processes\n"
+	"        --twice      run each seed again: it must be the same, event by event\n",
 	more_usage[] =
 	"  exhaust [--length N] [--bound N] [--from N] [--bug N] [--list]\n"
 	"      all words of N letters (2) of an alphabet of 12 operations on two files of\n"
@@ -94,7 +96,7 @@ static const struct value {
 	VALUE("from", from, UINT64_MAX), VALUE("bug", bug, 12), VALUE("images", images, 64),
 	VALUE("jobs", jobs, 64), VALUE("length", length, 12),
 	VALUE("all-bugs", all_bugs, 0), VALUE("json", json, 0), VALUE("list", list, 0),
-	VALUE("require-coverage", require_coverage, 0),
+	VALUE("require-coverage", require_coverage, 0), VALUE("twice", twice, 0),
 };
 #define NR_VALUES	(sizeof(values) / sizeof(*values))
 

@@ -28,7 +28,7 @@ struct tool_opts {
 	const struct tool_case *c;
 	uint64_t seed, seeds, traces;	/* 0: the command's own number */
 	uint64_t bound, from, jobs, bug, images, length;
-	bool all_bugs, json, list, require_coverage;
+	bool all_bugs, json, list, require_coverage, twice;
 };
 /* Exit codes: 0 fine; 1 a failure was found; 2 what was asked for cannot be. */
 int tool_check(const struct tool_opts *o);
