@@ -22,7 +22,7 @@ static int queue_open(void *arg, struct iomap_env *env, const struct iomap_ioq_o
 		      void **queue, const char **reason)
 {
 	struct iomap_sim *sim = arg;
-	struct iomapi_sim_queue *q = iomapi_sim_zalloc(sizeof(*q));
+	struct iomapi_sim_queue *q = iomapi_sim_level_zalloc(sim, sizeof(*q));
 
 	(void)env;
 	(void)opts;
@@ -34,6 +34,7 @@ static int queue_open(void *arg, struct iomap_env *env, const struct iomap_ioq_o
 	q->sim = sim;
 	q->index = sim->nr_queues++;
 	q->opened = true;
+	q->heap = !sim->level;
 	*reason = "simulated";
 	*queue = q;
 	return 0;
@@ -41,7 +42,10 @@ static int queue_open(void *arg, struct iomap_env *env, const struct iomap_ioq_o
 
 static void queue_abandon(void *queue)
 {
-	iomapi_sim_free(queue);
+	struct iomapi_sim_queue *q = queue;
+
+	if (q->heap)
+		iomapi_sim_free(q);	/* else it goes with its level */
 }
 
 static void queue_close(void *queue)
@@ -150,6 +154,7 @@ static int reap(void *queue, struct iomap_bio **done, unsigned min, unsigned max
 		heard = iomapi_sim_pass(sim, IOMAPI_SIM_PASS_REAP, cmd);
 		if (!heard)
 			cmd->bio->status = -ENODEV;
+		sim->nr_changes++;	/* the engine goes on, and may remember it */
 		iomapi_sim_judge_reaped(cmd);
 		done[n++] = cmd->bio;
 		if (cmd->hit.kind == IOMAPI_SIM_DUPLICATE && n < max) {

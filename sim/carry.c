@@ -142,23 +142,28 @@ static struct iomapi_sim_content *find_all(struct iomapi_sim_dev *dev,
 
 int iomapi_sim_lose_cache(struct iomapi_sim_dev *dev)
 {
-	struct iomapi_sim_image above = { .below = &dev->image, .cut = true };
+	struct iomapi_sim_image *above = iomapi_sim_level_zalloc(dev->sim, sizeof(*above));
 	struct iomapi_sim_content *found;
 	uint64_t first, units;
 	size_t nr = 0;
-	int rc = iomapi_sim_freeze(dev, &above.doubt, &above.nr_doubt);
+	int rc;
 
+	if (!above)
+		return -ENOMEM;
+	above->below = &dev->image;
+	above->cut = true;
+	rc = iomapi_sim_freeze(dev, &above->doubt, &above->nr_doubt);
 	if (rc)
 		return rc;
-	iomapi_sim_overtake(dev, &above);
-	for (uint32_t k = 0; k < above.nr_doubt; k++)
-		nr += touched(dev, above.doubt[k], &first);
-	found = find_all(dev, &above, nr);
+	iomapi_sim_overtake(dev, above);
+	for (uint32_t k = 0; k < above->nr_doubt; k++)
+		nr += touched(dev, above->doubt[k], &first);
+	found = find_all(dev, above, nr);
 	if (!found)
 		return -ENOMEM;
 	fail_all(dev);
-	for (uint32_t k = 0, n = 0; k < above.nr_doubt; k++) {
-		units = touched(dev, above.doubt[k], &first);
+	for (uint32_t k = 0, n = 0; k < above->nr_doubt; k++) {
+		units = touched(dev, above->doubt[k], &first);
 		for (uint64_t unit = first; unit < first + units; unit++, n++) {
 			struct iomapi_sim_chunk *chunk = iomapi_sim_chunk(&dev->image, unit);
 

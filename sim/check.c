@@ -207,7 +207,7 @@ static int all_seeds(struct iomapi_sim_run *run, const struct iomap_sim_cfg *cfg
 	plan.stride = run->work_events / cfg->crash_points + 1;
 	plan.images = cfg->all_images ? 0 : cfg->images;
 	plan.levels = cfg->all_images;
-	plan.restarts = cfg->restarts;
+	plan.restarts = cfg->all_images ? 0 : cfg->restarts;
 	plan.policy.steps = run->work_points;
 	run->level = cfg->all_images ? IOMAP_SIM_LEVEL_ALL : IOMAP_SIM_LEVEL_DRAWN;
 	for (uint64_t n = 0; !rc && n < cfg->nr_seeds; n++, plan.seed++) {
@@ -346,7 +346,9 @@ static int all_paths(struct iomapi_sim_run *run, uint64_t bound, uint32_t depth,
 		rc = iomapi_sim_execute(run, &plan);
 		count(report, run);
 		more = rc ? 0 : iomapi_sim_next_path(&path, &run->records[1]);
-	} while (more == 1 && run->nr_images < bound);
+		/* Where it is the only one, once more. */
+	} while ((more == 1 || (!rc && !more && nr == 1 && run->c->recover)) &&
+		 run->nr_images < bound);
 	report->exhaustive = !rc && !more && !run->cut_short;
 	if (!report->exhaustive)
 		report->level = IOMAP_SIM_LEVEL_DRAWN;

@@ -257,6 +257,7 @@ enum iomap_queued iomapi_sim_queue_bio(void *queue, void *dev, struct iomap_bio 
 		iomapi_sim_level_free(sim, cmd);
 		return IOMAP_QUEUE_DONE;
 	}
+	sim->nr_changes++;		/* of what the engine remembers, at least */
 	iomapi_sim_pass(sim, IOMAPI_SIM_PASS_ACCEPT, cmd);	/* power may go right behind it */
 	iomapi_sim_point(sim, "command");
 	return IOMAP_QUEUE_QUEUED;

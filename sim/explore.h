@@ -122,6 +122,7 @@ struct iomapi_sim_run {
 	uint64_t idle;			/* calls since the last event */
 	struct iomapi_sim_seen seen[IOMAPI_SIM_SEEN];
 	uint64_t nr_seen, seen_at_crash;
+	bool seen_all;			/* what comes behind a removal is not for the report */
 	struct { const char *name; bool seen; } sometimes[IOMAPI_SIM_SOMETIMES];
 	unsigned nr_sometimes;
 	struct iomapi_sim_log *log;	/* NULL: it is not compared with another run */

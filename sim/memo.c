@@ -8,7 +8,7 @@
  * the same in doubt, the same acknowledged and the same state, will be judged the same: these are
  * remembered by a hash of 64 bits, so of n crashes two are taken for one once in 2^65 / n^2.
  *
- * What zones hold is not hashed; with them only the first way is gone.
+ * What zones hold is not hashed, nor models of files, nor rules: with them there is only the first.
  *
  * Images that are drawn are not all that there are, so there nothing is left out.
  */
@@ -102,6 +102,12 @@ static uint64_t hash_list(const struct iomapi_sim_dev *dev, const struct iomap_l
 	return fold(hash, 1);
 }
 
+/* Zones, models of files and rules are more than is hashed. */
+static bool can_hash(const struct iomap_sim *sim)
+{
+	return !iomapi_sim_has_zones(sim) && !sim->models && !sim->nr_rules;
+}
+
 static uint64_t hash_all(struct iomapi_sim_run *run)
 {
 	uint64_t hash = fold(run->acks_hash, run->sim->noise_seed);
@@ -174,7 +180,7 @@ bool iomapi_sim_explored(struct iomapi_sim_run *run)
 	/* On the first path no recovery has been crashed in: that is no whole judgement. */
 	known = run->sim->choice.nr_record < plan->known ||
 		(has_state(run) && (!run->c->recover || run->recover_events) &&
-		 !iomapi_sim_has_zones(run->sim) &&
+		 can_hash(run->sim) &&
 		 remember(&run->explored, hash_all(run)));
 	run->nr_skipped += known;
 	return known;

@@ -13,6 +13,7 @@
  */
 #include <string.h>
 
+#include "explore.h"
 #include "oracle.h"
 
 #define LIVE		0x6c697665626c6f63u
@@ -81,7 +82,8 @@ static void free_all(struct iomap_list *list)
 		iomapi_sim_free(iomap_container_of(l, struct tail, node)->mem);
 }
 
-/* Of a callback that was left where it stood nobody can give it back. */
+/* Of a callback that was left where it stood, or of an engine that recovery has dropped, nobody can
+ * give it back. */
 static void forget_blocks(struct iomapi_sim_host *host)
 {
 	free_all(&host->live);
@@ -97,7 +99,7 @@ void iomapi_sim_hosts_drop(struct iomap_sim *sim)
 	while ((host = sim->hosts)) {
 		struct iomapi_sim_host **list;
 
-		if (sim->abandoned)
+		if (sim->abandoned || (sim->run && sim->run->depth > 1))
 			forget_blocks(host);
 		list = host->env ? &o->open : &o->idle;
 		sim->hosts = host->next;
@@ -111,6 +113,7 @@ static void free_hosts(struct iomapi_sim_host *host)
 	while (host) {
 		struct iomapi_sim_host *next = host->next;
 
+		forget_blocks(host);
 		forget_heard(host);
 		iomapi_sim_free(host);
 		host = next;

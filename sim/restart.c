@@ -105,6 +105,7 @@ bool iomapi_sim_remove(struct iomapi_sim_run *run)
 	run->sim->devs[run->removed].removed = true;
 	run->sim->nr_changes++;
 	run->seen_at_crash = run->nr_seen;
+	run->seen_all = true;
 	if (run->restart == IOMAP_SIM_RETURN)
 		run->next_crash += 1 + away;
 	return true;

@@ -150,7 +150,7 @@ static uint64_t second_crash(const struct iomapi_sim_run *run)
 void iomapi_sim_look_below(struct iomapi_sim_run *run, bool cut,
 			   const struct iomapi_sim_trace *replay)
 {
-	uint64_t next = run->next_crash, key;
+	uint64_t next = run->next_crash, idle = run->idle, key;
 	size_t nr_acks = run->nr_acks;
 	int rc;
 
@@ -176,6 +176,7 @@ void iomapi_sim_look_below(struct iomapi_sim_run *run, bool cut,
 		run->recover_events = run->sim->nr_passed;
 	iomapi_sim_come_up(run);
 	iomapi_sim_unack(run, nr_acks);
+	run->idle = idle;
 	run->oracle[0] = 0;
 	run->next_crash = next;
 }
@@ -190,7 +191,8 @@ static uint64_t crash_after(const struct iomapi_sim_run *run, uint64_t event)
 	return k * stride + 1 + iomapi_sim_mix(run->plan->seed, KEY_CRASH, k, 0) % stride;
 }
 
-/* Since the last crash nothing has changed that survives, nor was more promised. */
+/* Since the last crash nothing has changed that survives, nor could the engine do anything: it has
+ * given no command, and has heard of none. */
 static bool is_same(struct iomapi_sim_run *run)
 {
 	uint64_t now = iomapi_sim_mix(run->sim->nr_changes, run->nr_acks, 0, 0);
@@ -240,7 +242,8 @@ void iomapi_sim_see(struct iomap_sim *sim, enum iomapi_sim_what what,
 {
 	struct iomapi_sim_run *run = sim->run;
 
-	if (run->depth != 1 || run->failed)	/* work goes on, but what was seen is told */
+	/* Work goes on, but what was seen is told. */
+	if (run->depth != 1 || run->failed || run->seen_all)
 		return;
 	run->seen[run->nr_seen++ % IOMAPI_SIM_SEEN] = (struct iomapi_sim_seen){
 		sim->now, cmd->id, cmd->bio->addr, cmd->bio->len, cmd->dev->index,
@@ -265,6 +268,7 @@ static void strike_at_end(struct iomapi_sim_run *run)
 	if (!run->plan->stride && run->next_crash != run->sim->nr_passed + 1)
 		return;
 	run->sim->nr_passed++;
+	run->sim->nr_changes++;
 	iomapi_sim_strike(run->sim);
 }
 
@@ -287,6 +291,7 @@ static int begin(struct iomapi_sim_run *run, const struct iomapi_sim_plan *plan)
 	run->nr_acks = 0;
 	run->image = 0;
 	run->nr_seen = run->seen_at_crash = 0;
+	run->seen_all = false;
 	run->looked_at = 0;
 	run->nr_notes = 0;
 	run->idle = 0;
@@ -309,6 +314,13 @@ static int begin(struct iomapi_sim_run *run, const struct iomapi_sim_plan *plan)
 	return rc;
 }
 
+/* The choices of a look at the end, where it failed there. */
+static const struct iomapi_sim_trace *at_end(const struct iomapi_sim_run *run,
+					     const struct iomapi_sim_plan *plan)
+{
+	return plan->traces && (run->removal || !plan->like->event) ? &plan->like->recover : NULL;
+}
+
 int iomapi_sim_execute(struct iomapi_sim_run *run, const struct iomapi_sim_plan *plan)
 {
 	int rc = begin(run, plan);
@@ -328,9 +340,9 @@ int iomapi_sim_execute(struct iomapi_sim_run *run, const struct iomapi_sim_plan 
 		}
 		if (!rc && !run->failed && !run->error)
 			strike_at_end(run);
+		run->image = 0;
 		if (!rc && !run->failed && !run->error)
-			iomapi_sim_look_below(run, false, run->removal && plan->traces
-								  ? &plan->like->recover : NULL);
+			iomapi_sim_look_below(run, false, at_end(run, plan));
 		iomapi_sim_come_up(run);
 	}
 	if (!rc)
@@ -393,6 +405,8 @@ int iomapi_sim_run_new(const struct iomap_sim_case *c, uint64_t seed, struct iom
 	if (!rc) {
 		r->sim->run = r;
 		rc = format(r);
+		if (rc > 0 || r->oracle[0])
+			rc = -EINVAL;
 	}
 	if (rc)
 		iomapi_sim_run_delete(&r);

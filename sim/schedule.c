@@ -56,6 +56,7 @@ static bool happen(struct iomapi_sim_tasks *t)
 	struct iomapi_sim_task *task = first_timed(t);
 
 	t->nr_moves++;
+	t->nr_rounds = 0;
 	if (sim->nr_events && (!task || sim->events[0].time <= task->until))
 		return iomapi_sim_step(sim);
 	if (!task)
@@ -238,6 +239,7 @@ static void go_to(struct iomapi_sim_tasks *t, struct iomapi_sim_task *to)
 	if (from == to)
 		return;
 	t->nr_moves++;
+	t->sim->nr_changes++;		/* of what the engine remembers */
 	t->now = to;
 	iomapi_sim_fiber_switch(&from->fiber, &to->fiber);
 	iomapi_sim_arrive(t);
@@ -248,7 +250,7 @@ static void see_stop(struct iomapi_sim_tasks *t, const struct iomapi_sim_task *t
 {
 	struct iomapi_sim_run *run = t->sim->run;
 
-	if (run && run->depth == 1 && t->now->site)
+	if (run && run->depth == 1 && !run->failed && !run->seen_all && t->now->site)
 		run->seen[run->nr_seen++ % IOMAPI_SIM_SEEN] = (struct iomapi_sim_seen){
 			.time = t->sim->now, .id = to->id, .dev = t->now->id,
 			.site = t->now->site,

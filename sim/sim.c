@@ -269,7 +269,7 @@ static int dev_init(struct iomap_sim *sim, unsigned i, const struct iomap_sim_de
 
 	iomap_list_init(&dev->in_flight);	/* even of one that cannot be */
 	if (!profile || !profile_ok(profile) || !opts->name || !*opts->name ||
-	    strlen(opts->name) >= sizeof(dev->name) || strpbrk(opts->name, " ,:;=\t\r\n"))
+	    strlen(opts->name) >= sizeof(dev->name) || strpbrk(opts->name, " ,:;=+@\t\r\n"))
 		return -EINVAL;
 	for (unsigned other = 0; other < i; other++)
 		if (!strcmp(sim->devs[other].name, opts->name))

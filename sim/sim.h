@@ -368,7 +368,7 @@ struct iomapi_sim_queue {
 	struct iomap_sim *sim;
 	uint32_t index, in_flight;
 	bool refuses;				/* the rest of this batch */
-	bool opened;				/* by an environment */
+	bool opened, heap;			/* by an environment; outside of levels */
 	int64_t held_until;			/* nothing is heard of before; then of all */
 	struct iomap_list done;			/* commands completed, not reaped */
 	uint32_t nr_done;

@@ -121,15 +121,15 @@ static double executions(void)
 	uint64_t runs = 0;
 	const struct iomap_sim_case c = {
 		.struct_size = sizeof(c), .name = "forty", .devs = &log, .nr_devs = 1,
-		.work = write_log, .recover = read_log, .arg = &runs,
+		.work = write_log, .check = read_log, .arg = &runs,
 	};
 	struct iomap_sim_report r = { .struct_size = sizeof(r) };
 
 	p.logical_block = p.physical_block = p.atomic_normal = p.atomic_power_fail = SECTOR;
 	if (iomap_sim_exhaust(&c, 0, &r) || !r.exhaustive)
 		return -1;
-	/* n in flight: n + 1 executions; in all 1 + 2 + .. + 41, and one at the end. */
-	return runs == (SECTORS + 1) * (SECTORS + 2) / 2 ? SECTORS + 1.0 : -1;
+	/* n in flight: n + 1 executions; in all 2 + .. + 41, 41 more at the end of work, and one. */
+	return runs == (SECTORS + 1) * (SECTORS + 2) / 2 + SECTORS + 1 ? SECTORS + 1.0 : -1;
 }
 
 /* ---- four tasks that go on in turns ---- */

@@ -60,7 +60,7 @@ struct iomap_sim_profile {
 IOMAP_API const struct iomap_sim_profile *iomap_sim_preset(const char *name);
 
 struct iomap_sim_dev {
-	const char *name;	/* opened as "sim:name"; at most 31 letters, none of " ,:;=" */
+	const char *name;	/* opened as "sim:name"; at most 31 letters, none of " ,:;=+@" */
 	const char *preset;
 	const struct iomap_sim_profile *profile;	/* overrides preset */
 	uint64_t size;			/* a multiple of the physical block */
@@ -399,7 +399,8 @@ struct iomap_sim_report {
 };
 /*
  * Run seeds until one fails.  0: none did; 1: the report has the failure, shrunk; negative: the
- * case or the configuration cannot be (-EINVAL, -ENOMEM, or what format said).
+ * case or the configuration cannot be (-EINVAL, also when format fails otherwise; -ENOMEM; or what
+ * format said).
  */
 IOMAP_API int iomap_sim_check(const struct iomap_sim_case *c, const struct iomap_sim_cfg *cfg,
 			      struct iomap_sim_report *report);

@@ -16,8 +16,9 @@
 #include "sim/explore.h"
 #include "sim/zone.h"
 
-/* Who runs the cases elsewhere may count: after each trace, and before a world goes. */
+/* Who runs the cases elsewhere may count: of a new world, after each trace, before a world goes. */
 #ifndef world_ran
+#define world_starts(w)	((void)(w))
 #define world_ran(w)	((void)(w))
 #define world_ends(w)	((void)(w))
 #endif
@@ -205,7 +206,7 @@ static inline void happened(struct world *w)
 	if (h->what == IOMAPI_SIM_PASS_LINEARISE && h->in_zone)
 		ok = h->removed || legal_zone(l, 2 * h->id, pointer_of(w, h->zone));
 	else if (h->what == IOMAPI_SIM_PASS_LINEARISE)
-		ok = legal_linearise(l, 2 * h->id + h->go) || h->second;
+		ok = h->removed || legal_linearise(l, 2 * h->id + h->go) || h->second;
 	/* What is in flight when a device goes stays so. */
 	if (h->what == IOMAPI_SIM_PASS_COMPLETE && h->status != -ENODEV) {
 		ok = legal_complete(l, 2 * h->id, h->status, h->drops) || h->second;
@@ -301,7 +302,7 @@ static inline void on_event(void *arg, enum iomapi_sim_what what, const struct i
 	next_crash(w, w->run->sim->nr_passed);
 	w->next = (struct heard){
 		.what = what, .id = cmd->id, .second = cmd->hit.in_two, .go = cmd->go,
-		.status = cmd->hit.status,
+		.status = cmd->dev->removed ? -ENODEV : cmd->hit.status,
 		.drops = cmd->hit.kind == IOMAPI_SIM_FLUSH_ERROR_DROPS,
 		.in_zone = w->dev.zone && cmd->bio->op != IOMAP_BIO_READ &&
 			   cmd->bio->op != IOMAP_BIO_FLUSH,
@@ -421,6 +422,7 @@ static inline void world_start(struct world *w, const struct iomap_sim_profile *
 			       uint32_t units, int (*work)(struct world *w))
 {
 	memset(w, 0, sizeof(*w));
+	world_starts(w);
 	w->profile = *profile;
 	w->work = work;
 	describe(w, units);
