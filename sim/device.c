@@ -232,6 +232,8 @@ enum iomap_queued iomapi_sim_queue_bio(void *queue, void *dev, struct iomap_bio 
 	enum iomap_queued answer;
 	struct iomapi_sim_cmd *cmd;
 
+	if (sim->off)
+		iomapi_sim_idle(sim);	/* nothing happens any more */
 	bio->status = sim->off ? -ENODEV : 0;
 	if (bio->status)
 		return IOMAP_QUEUE_DONE;

@@ -68,6 +68,7 @@ struct iomapi_sim_memo {
 #define IOMAPI_SIM_SOMETIMES	64u	/* names */
 #define IOMAPI_SIM_MAX_EVENTS	4000000u	/* of a run that does not end */
 #define IOMAPI_SIM_MAX_IDLE	4000000u	/* calls between two events */
+#define IOMAPI_SIM_MORE_IDLE	100000u		/* until it is left where it stands */
 #define IOMAPI_SIM_SEEN		24u	/* events that are remembered for the report */
 struct iomapi_sim_seen {
 	int64_t time;

@@ -63,6 +63,8 @@ static int fs_of(struct iomap_sim *sim, const char *call, const char *name,
 		return -ENOENT;
 	}
 	if (sim->off)
+		iomapi_sim_idle(sim);
+	if (sim->off)
 		return -ENODEV;
 	rc = make_files(sim);
 	if (!rc && !sim->files->fs[dev->index])
@@ -82,6 +84,8 @@ static int fd_of(struct iomap_sim *sim, const char *call, int number, struct iom
 		return -EBADF;
 	}
 	*fd = sim->files->fds[number];
+	if (sim->off)
+		iomapi_sim_idle(sim);
 	return sim->off ? -ENODEV : 0;
 }
 

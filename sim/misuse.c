@@ -5,15 +5,15 @@
  * A call that is refused leaves a text, so that an engine that only passes the error on is told
  * more than its number.  Calls between two events are counted, for a loop that waits for what time
  * or chance will never bring: it is told that power went, that it is late, and every value that a
- * choice can have.  Who goes on whatever he is told cannot be stopped.
+ * choice can have.  Who goes on whatever he is told is left where he stands.
  */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "explore.h"
 #include "oracle.h"
+#include "task.h"
 
 int iomapi_sim_refuse(struct iomap_sim *sim, int rc, const char *format, ...)
 {
@@ -48,6 +48,8 @@ void iomapi_sim_idle(const struct iomap_sim *sim)
 
 	if (run && ++run->idle == IOMAPI_SIM_MAX_IDLE)
 		iomapi_sim_give_up(run->sim, "calls without an event", IOMAPI_SIM_MAX_IDLE);
+	if (run && run->idle > IOMAPI_SIM_MAX_IDLE + IOMAPI_SIM_MORE_IDLE && run->sim->exit)
+		iomapi_sim_abandon(run->sim);
 }
 
 bool iomapi_sim_is_late(const struct iomap_sim *sim)

@@ -98,11 +98,12 @@ static bool attempt(struct shrink *s, bool everywhere)
 	return !s->error;
 }
 
-/* The trial is the best one again. */
+/* The trial is the best one again; false: it is enough. */
 static bool again(struct shrink *s)
 {
-	if (!s->error)
-		s->error = copy(&s->trial, s->best);
+	if (s->error || s->tries >= s->max_tries)
+		return false;
+	s->error = copy(&s->trial, s->best);
 	return !s->error;
 }
 
@@ -208,6 +209,8 @@ static bool lower_one(struct shrink *s, const struct iomapi_sim_trace *t,
 {
 	bool any = false;
 
+	if (!t->made[i].value)
+		return false;
 	for (uint32_t value = 1; value < 4 && i < t->nr && again(s); value++) {
 		if (t->made[i].value <= value)
 			break;
@@ -230,9 +233,11 @@ static bool lower(struct shrink *s, const struct iomapi_sim_trace *t,
 	bool any = false;
 
 	for (size_t size = t->nr; size; size /= 2)
-		for (size_t i = 0; i < t->nr && again(s); i += size) {
+		for (size_t i = 0; i < t->nr; i += size) {
 			if (is_zero(t, i, i + size < t->nr ? i + size : t->nr))
 				continue;
+			if (!again(s))
+				return any;
 			clear(trial, i, i + size);
 			any |= attempt(s, everywhere);
 		}

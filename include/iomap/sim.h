@@ -287,7 +287,7 @@ IOMAP_API const char *iomap_sim_violation(const struct iomap_sim *sim);
  * what device, where, how much, and why.  A callback that does not end is stopped (O44) after four
  * million events, or as many choices, looks at the clock, waits and refused calls without an
  * event: from then on there is no power, the clock has run out, and choices have all their values
- * in turn.
+ * in turn.  If it goes on all the same it is left where it stands, inside a call of the simulator.
  */
 struct iomap_sim_case {
 	size_t struct_size;

@@ -279,6 +279,37 @@ CASE_TIMEOUT(waits_without_an_event, "O44", "A look at the clock, a wait, in wor
 	does_not_end(read_until_it_fails, NULL, "no end after 4000000 events");
 }
 
+static int flush_for_ever(struct iomap_sim *sim, void *arg)
+{
+	(void)arg;
+	while (iomap_sim_flush(sim, "disk") <= 0)
+		;
+	return 0;
+}
+
+static int look_for_ever(struct iomap_sim *sim, void *arg)
+{
+	(void)arg;
+	while (iomap_sim_now_ns(sim) >= 0)
+		;
+	return 0;
+}
+
+CASE_TIMEOUT(whatever_it_is_told, "O44", "It goes on for ever: it is left, and made small, too", 100)
+{
+	int (*const fns[])(struct iomap_sim *, void *) = { flush_for_ever, look_for_ever };
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct iomap_sim_case c = case_of(fns[i], NULL, NULL);
+		struct iomap_sim_report r = { .struct_size = sizeof(r) };
+		const struct iomap_sim_cfg cfg = { .struct_size = sizeof(cfg), .nr_seeds = 1 };
+
+		ck_assert_int_eq(iomap_sim_check(&c, &cfg, &r), 1);
+		ck_assert_str_eq(r.oracle, "O44");
+		iomap_sim_report_fini(&r);
+	}
+}
+
 CASE_TIMEOUT(choices_without_an_event, "O44", "They have all their values in the end", 60)
 {
 	struct iomap_sim_report r = { .struct_size = sizeof(r) };
