@@ -21,6 +21,26 @@ static int start_report(struct iomap_sim_report *report)
 	return 0;
 }
 
+/* What cannot be, and why: -EINVAL. */
+static int refuse(struct iomap_sim_report *report, const char *text)
+{
+	report->text = iomapi_sim_alloc(strlen(text) + 1);
+	if (report->text)
+		strcpy(report->text, text);
+	return -EINVAL;
+}
+
+static int new_run(const struct iomap_sim_case *c, uint64_t seed, struct iomapi_sim_run **run,
+		   struct iomap_sim_report *report)
+{
+	int rc = iomapi_sim_run_new(c, seed, run);
+
+	if (rc == -EINVAL)
+		refuse(report, "the case cannot be: its size, its name, a callback that is "
+		       "missing, the name, preset, profile or size of a device; or format failed");
+	return rc;
+}
+
 static void count(struct iomap_sim_report *report, const struct iomapi_sim_run *run)
 {
 	report->runs++;
@@ -275,26 +295,26 @@ static int try_script(struct iomapi_sim_run *run, const char *script, const char
 static int check_zones(const struct iomapi_sim_run *run, const struct iomap_sim_cfg *cfg,
 		       struct iomap_sim_report *report)
 {
-	static const char text[] = "restarts: devices with zones know POWER_LOSS alone";
-
 	if (!(cfg->restarts & ~(uint32_t)IOMAP_SIM_POWER_LOSS) || !iomapi_sim_has_zones(run->sim))
 		return 0;
-	report->text = iomapi_sim_alloc(sizeof(text));
-	if (report->text)
-		strcpy(report->text, text);
-	return -EINVAL;
+	return refuse(report, "restarts: devices with zones know POWER_LOSS alone");
 }
 
 static int exhaust(const struct iomap_sim_case *c, uint64_t bound, const struct iomap_sim_cfg *cfg,
 		   struct iomap_sim_report *report);
 
-static int check_cfg(const struct iomap_sim_cfg *cfg, const struct iomap_sim_cfg *given)
+static int check_cfg(const struct iomap_sim_cfg *cfg, const struct iomap_sim_cfg *given,
+		     struct iomap_sim_report *report)
 {
 	if (given && given->struct_size < sizeof(given->struct_size))
-		return -EINVAL;
-	if (cfg->schedule > IOMAP_SIM_DEPTH_FIRST || cfg->restarts >= 2 * IOMAP_SIM_RETURN)
-		return -EINVAL;
-	return cfg->schedule == IOMAP_SIM_PCT && cfg->depth > 3 ? -EINVAL : 0;
+		return refuse(report, "struct_size of the configuration is not set");
+	if (cfg->schedule > IOMAP_SIM_DEPTH_FIRST)
+		return refuse(report, "schedule: there is RANDOM, PCT and DEPTH_FIRST");
+	if (cfg->restarts >= 2 * IOMAP_SIM_RETURN)
+		return refuse(report, "restarts: it has a bit that means nothing");
+	if (cfg->schedule == IOMAP_SIM_PCT && cfg->depth > 3)
+		return refuse(report, "depth: 1..3 with PCT");
+	return 0;
 }
 
 IOMAP_API int iomap_sim_check(const struct iomap_sim_case *c, const struct iomap_sim_cfg *given,
@@ -306,12 +326,12 @@ IOMAP_API int iomap_sim_check(const struct iomap_sim_case *c, const struct iomap
 
 	defaults(&cfg, given);
 	if (!rc)
-		rc = check_cfg(&cfg, given);
+		rc = check_cfg(&cfg, given, report);
 	if (rc)
 		return rc;
 	if (cfg.schedule == IOMAP_SIM_DEPTH_FIRST)
 		return exhaust(c, given->nr_seeds, &cfg, report);
-	rc = iomapi_sim_run_new(c, cfg.seed, &run);
+	rc = new_run(c, cfg.seed, &run, report);
 	if (!rc)
 		rc = check_zones(run, &cfg, report);
 	if (!rc)
@@ -363,7 +383,7 @@ static int exhaust(const struct iomap_sim_case *c, uint64_t bound,
 		.struct_size = sizeof(cfg), .no_shrink = given->no_shrink,
 	};
 	struct iomapi_sim_run *run = NULL;
-	int rc = iomapi_sim_run_new(c, 0, &run);
+	int rc = new_run(c, 0, &run, report);
 
 	if (!rc)
 		rc = all_paths(run, bound ? bound : UINT64_MAX, given->depth, report);
@@ -411,19 +431,24 @@ IOMAP_API int iomap_sim_replay(const struct iomap_sim_case *c, const char *token
 {
 	struct iomapi_sim_failure f = { 0 };
 	struct iomapi_sim_run *run = NULL;
-	bool traces = false;
+	bool traces = false, other;
 	int rc;
 
 	if (!c || !c->name || !token)
 		return -EINVAL;
-	rc = iomapi_sim_parse_token(c, token, &f, &traces);	/* before its report is used anew */
+	/* Before the report, which it may be in, is used anew. */
+	other = strncmp(token, c->name, strlen(c->name)) || token[strlen(c->name)] != ':';
+	rc = iomapi_sim_parse_token(c, token, &f, &traces);
+	if (rc == -EINVAL && !start_report(report))
+		refuse(report, other ? "the token is of another case"
+				     : "the token was cut or changed on its way");
 	if (!rc)
 		rc = start_report(report);
 	if (rc) {
 		iomapi_sim_failure_fini(&f);
 		return rc;
 	}
-	rc = iomapi_sim_run_new(c, f.seed, &run);
+	rc = new_run(c, f.seed, &run, report);
 	if (!rc)
 		rc = try_script(run, f.faults, NULL, report);
 	if (!rc) {

@@ -128,7 +128,7 @@ static double executions(void)
 	p.logical_block = p.physical_block = p.atomic_normal = p.atomic_power_fail = SECTOR;
 	if (iomap_sim_exhaust(&c, 0, &r) || !r.exhaustive)
 		return -1;
-	/* n in flight: n + 1 executions; in all 2 + .. + 41, 41 more at the end of work, and one. */
+	/* n in flight: n + 1 executions; 2 + .. + 41, 41 more at the end of work, and one. */
 	return runs == (SECTORS + 1) * (SECTORS + 2) / 2 + SECTORS + 1 ? SECTORS + 1.0 : -1;
 }
 

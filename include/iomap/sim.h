@@ -399,8 +399,8 @@ struct iomap_sim_report {
 };
 /*
  * Run seeds until one fails.  0: none did; 1: the report has the failure, shrunk; negative: the
- * case or the configuration cannot be (-EINVAL, also when format fails otherwise; -ENOMEM; or what
- * format said).
+ * case or the configuration cannot be (-EINVAL, and text says why; also when format fails
+ * otherwise; -ENOMEM; or what format said).
  */
 IOMAP_API int iomap_sim_check(const struct iomap_sim_case *c, const struct iomap_sim_cfg *cfg,
 			      struct iomap_sim_report *report);

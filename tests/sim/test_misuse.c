@@ -295,7 +295,8 @@ static int look_for_ever(struct iomap_sim *sim, void *arg)
 	return 0;
 }
 
-CASE_TIMEOUT(whatever_it_is_told, "O44", "It goes on for ever: it is left, and made small, too", 100)
+CASE_TIMEOUT(whatever_it_is_told, "O44", "It goes on for ever: it is left, and made small, too",
+	     100)
 {
 	int (*const fns[])(struct iomap_sim *, void *) = { flush_for_ever, look_for_ever };
 

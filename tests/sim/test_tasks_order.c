@@ -234,9 +234,13 @@ CASE(a_token_as_it_was_found, "",
 	iomap_sim_report_fini(&r);
 	cfg.schedule = IOMAP_SIM_DEPTH_FIRST + 1;
 	ck_assert_int_eq(iomap_sim_check(&c, &cfg, &r), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(r.text, "schedule"));
+	iomap_sim_report_fini(&r);
 	cfg.schedule = IOMAP_SIM_PCT;
 	cfg.depth = 4;
 	ck_assert_int_eq(iomap_sim_check(&c, &cfg, &r), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(r.text, "depth"));
+	iomap_sim_report_fini(&r);
 }
 
 MAIN()
