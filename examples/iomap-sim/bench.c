@@ -182,7 +182,7 @@ static double switches(void)
 	return iomap_sim_check(&c, &cfg, &r) ? -1 : (double)t.nr_switches / (cpu() - start);
 }
 
-int tool_bench(const struct tool_opts *o)
+int tool_bench(struct tool_opts *o)
 {
 	double per_s[4] = { images(), seeds(), executions(), switches() };
 

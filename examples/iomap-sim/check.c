@@ -1,277 +1,113 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * check.c - seeds of a case, in one process or several; failures again.
+ * check.c - seeds of a case, or all its bugs; a digest; failures again.
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "tool.h"
 #include "two_files/alphabet.h"
 
 #define DEFAULT_SEEDS	1000u
-#define BUG_SEEDS	200u		/* in which each bug must be found */
 
-/* What one process has done, for the one that draws. */
-struct done {
-	uint64_t seeds, images;
-};
-struct watch {
-	struct tool_progress progress;
-	struct done *done;		/* of a child; NULL: draw */
-};
-
-static int progress(void *arg, const struct iomap_sim_report *r)
+static uint64_t seeds_of(const struct tool_opts *o)
 {
-	struct watch *w = arg;
-
-	if (!w->done)
-		return tool_progress(&w->progress, r->seeds, r->images);
-	w->done->seeds = r->seeds;
-	w->done->images = r->images;
-	return tool_stopped();
+	return o->seeds ? o->seeds : DEFAULT_SEEDS;
 }
 
-static int check(const struct tool_opts *o, uint64_t number, uint64_t seed, uint64_t seeds,
-		 struct done *done, struct iomap_sim_report *report)
+/* 0, 1; 2: it was stopped. */
+static int code_of(const struct tool_opts *o, int rc, const struct iomap_sim_report *r)
 {
-	unsigned bug = (unsigned)number;
-	struct watch w = { .progress.what = "images", .done = done };
-	const struct iomap_sim_cfg cfg = {
-		.struct_size = sizeof(cfg), .seed = seed, .nr_seeds = seeds,
-		.images = (uint32_t)o->images, .faults = o->c->faults(bug),
-		.fault_kinds = bug ? NULL : o->c->fault_kinds,
-		.progress = progress, .progress_arg = &w, .twice = o->twice,
-	};
-	int rc;
-
-	tool_progress_start(&w.progress, seeds);
-	report->struct_size = sizeof(*report);
-	rc = iomap_sim_check(o->c->get(bug), &cfg, report);
-	tool_progress_end(&w.progress);
-	if (rc < 0)
-		fprintf(stderr, "iomap-sim: %s\n", report->text ? report->text : strerror(-rc));
-	return rc;
-}
-
-static void say_stopped(const struct tool_opts *o, uint64_t seed, uint64_t seeds,
-			const struct iomap_sim_report *r)
-{
-	if (r->seeds < seeds)
-		fprintf(stderr, "stopped; go on with check %s --seed %" PRIu64 " --seeds %" PRIu64
-			"\n", o->c->name, seed + r->seeds, seeds - r->seeds);
-}
-
-/* ---- several processes ---- */
-
-/* What a child has to say: its report, and the text behind it. */
-static void tell(int fd, int rc, const struct iomap_sim_report *r)
-{
-	size_t len = r->text ? strlen(r->text) : 0;
-	FILE *f = fdopen(fd, "w");
-
-	if (!f)
-		return;
-	fwrite(&rc, sizeof(rc), 1, f);
-	fwrite(r, sizeof(*r), 1, f);
-	fwrite(&len, sizeof(len), 1, f);
-	fwrite(r->text, 1, len, f);
-	fclose(f);
-}
-
-static int hear(int fd, struct iomap_sim_report *r)
-{
-	size_t len = 0;
-	int rc = -EPIPE;
-	FILE *f = fdopen(fd, "r");
-
-	if (!f)
-		return -errno;
-	if (fread(&rc, sizeof(rc), 1, f) != 1 || fread(r, sizeof(*r), 1, f) != 1 ||
-	    fread(&len, sizeof(len), 1, f) != 1)
-		rc = -EPIPE;
-	r->text = rc == 1 ? calloc(1, len + 1) : NULL;
-	if (r->text && fread(r->text, 1, len, f) != len)
-		rc = -EPIPE;
-	fclose(f);
-	return rc;
-}
-
-static int start_job(const struct tool_opts *o, uint64_t seed, uint64_t seeds, struct done *done)
-{
-	int fds[2];
-	pid_t pid;
-
-	if (pipe(fds))
-		return -errno;
-	pid = fork();
-	if (pid < 0)
-		return -errno;
-	if (!pid) {
-		struct iomap_sim_report r;
-		int rc;
-
-		close(fds[0]);
-		rc = check(o, o->bug, seed, seeds, done, &r);
-		tell(fds[1], rc, &r);
-		_exit(0);
-	}
-	close(fds[1]);
-	return fds[0];
-}
-
-static void watch_jobs(const struct done *done, unsigned nr, uint64_t seeds)
-{
-	struct tool_progress p = { .what = "images" };
-	unsigned left = nr;
-
-	tool_progress_start(&p, seeds);
-	while (left) {
-		struct done sum = { 0 };
-
-		for (unsigned i = 0; i < nr; i++) {
-			sum.seeds += __atomic_load_n(&done[i].seeds, __ATOMIC_RELAXED);
-			sum.images += __atomic_load_n(&done[i].images, __ATOMIC_RELAXED);
-		}
-		tool_progress(&p, sum.seeds, sum.images);
-		if (waitpid(-1, NULL, WNOHANG) > 0)
-			left--;
-		else
-			usleep(20000);
-	}
-	tool_progress_end(&p);
-}
-
-/* Each process has its share of the seeds; the first failure by number is the one that is told. */
-static int check_in_jobs(const struct tool_opts *o, uint64_t seeds, struct iomap_sim_report *all)
-{
-	uint64_t share = (seeds + o->jobs - 1) / o->jobs;
-	struct done *done = mmap(NULL, o->jobs * sizeof(*done), PROT_READ | PROT_WRITE,
-				 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	unsigned nr = 0;
-	int fds[64], rc = 0;
-
-	memset(all, 0, sizeof(*all));
-	if (done == MAP_FAILED)
-		return -errno;
-	for (uint64_t from = 0; from < seeds && nr < o->jobs; from += share, nr++) {
-		fds[nr] = start_job(o, o->seed + from, from + share < seeds ? share : seeds - from,
-				    &done[nr]);
-		if (fds[nr] < 0)
-			return fds[nr];
-	}
-	watch_jobs(done, nr, seeds);
-	for (unsigned i = 0; i < nr; i++) {
-		uint64_t from = o->seed + i * share;
-		struct iomap_sim_report r;
-		int one = hear(fds[i], &r);
-
-		if (!one && tool_stopped())
-			say_stopped(o, from, i + 1 < nr ? share : seeds - i * share, &r);
-		all->seeds += one >= 0 ? r.seeds : 0;
-		all->images += one >= 0 ? r.images : 0;
-		all->crash_points += one >= 0 ? r.crash_points : 0;
-		if (one && !rc) {
-			r.seeds = all->seeds;
-			r.images = all->images;
-			r.crash_points = all->crash_points;
-			*all = r;
-			rc = one;
-		} else if (one == 1) {
-			free(r.text);
-		}
-	}
-	munmap(done, o->jobs * sizeof(*done));
-	return rc;
+	return !rc && r->seeds < seeds_of(o) ? 2 : rc;
 }
 
 /* ---- check ---- */
 
-static int check_one(const struct tool_opts *o)
+static const char *level_name(uint32_t level)
 {
-	uint64_t seeds = o->seeds ? o->seeds : DEFAULT_SEEDS;
-	struct iomap_sim_report r;
-	double start = tool_seconds();
-	int rc = o->jobs > 1 ? check_in_jobs(o, seeds, &r)
-			     : check(o, o->bug, o->seed, seeds, NULL, &r);
+	static const char *const names[] = {
+		[IOMAP_SIM_LEVEL_DRAWN] = "drawn", [IOMAP_SIM_LEVEL_ENDS] = "ends",
+		[IOMAP_SIM_LEVEL_LINES] = "lines", [IOMAP_SIM_LEVEL_PAIRS] = "pairs",
+		[IOMAP_SIM_LEVEL_TEARS] = "tears", [IOMAP_SIM_LEVEL_ALL] = "all",
+	};
 
-	if (rc < 0)
-		return 2;
-	if (rc)
-		printf("%s", !o->json && r.text ? r.text : "");
-	else if (tool_stopped() && o->jobs <= 1)
-		say_stopped(o, o->seed, seeds, &r);
+	return names[level];
+}
+
+static void say_end(const struct tool_opts *o, int code, const struct iomap_sim_report *r,
+		    double seconds)
+{
 	if (o->json)
-		printf("{\"check\":\"%s\",\"bug\":%" PRIu64 ",\"ok\":%s,\"seeds\":%" PRIu64
-		       ",\"crashes\":%" PRIu64 ",\"images\":%" PRIu64
-		       ",\"oracle\":\"%s\",\"token\":\"%s\",\"seconds\":%.1f}\n", o->c->name,
-		       o->bug, rc ? "false" : "true", r.seeds, r.crash_points, r.images, r.oracle,
-		       r.token, tool_seconds() - start);
+		printf("{\"check\":\"%s\",\"bug\":%" PRIu64 ",%s,\"seeds\":%" PRIu64
+		       ",\"crashes\":%" PRIu64 ",\"images\":%" PRIu64 ",\"skipped\":%" PRIu64
+		       ",\"level\":\"%s\",\"oracle\":\"%s\",\"token\":\"%s\","
+		       "\"seconds\":%.1f}\n", o->c->name, o->bug, tool_verdict(o, code), r->seeds,
+		       r->crash_points, r->images, r->skipped, level_name(r->level), r->oracle,
+		       r->token, seconds);
 	else
 		printf("check: %s seeds=%" PRIu64 " crashes=%" PRIu64 " images=%" PRIu64
-		       " seconds=%.1f%s%s\n", rc ? "failed" : "ok", r.seeds, r.crash_points,
-		       r.images, tool_seconds() - start, rc ? " token=" : "", rc ? r.token : "");
-	if (o->jobs > 1)
-		free(rc ? r.text : NULL);	/* what hear has read */
-	else
-		iomap_sim_report_fini(&r);
-	return rc;
+		       " skipped=%" PRIu64 " level=%s seconds=%.1f%s%s\n", tool_verdict(o, code),
+		       r->seeds, r->crash_points, r->images, r->skipped, level_name(r->level),
+		       seconds, code == 1 ? " token=" : "", r->token);
 }
 
-static int compare(const void *a, const void *b)
+static int check_one(const struct tool_opts *o)
 {
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	struct iomap_sim_report r;
+	double start = tool_seconds();
+	int rc = tool_seeds(o, seeds_of(o), true, &r), code = code_of(o, rc, &r);
 
-	return (x > y) - (x < y);
+	if (rc == 1 && !o->json && r.text)
+		printf("%s", r.text);
+	if (rc >= 0)
+		say_end(o, code, &r, tool_seconds() - start);
+	tool_seeds_end(o, &r);
+	return rc < 0 ? 2 : code;
 }
 
-/* Each must be found, and shown again by its token. */
 static int check_all_bugs(const struct tool_opts *o)
 {
-	uint64_t seeds[TOOL_MAX_BUGS] = { 0 }, ops[TOOL_MAX_BUGS] = { 0 };
-	unsigned nr = o->c->nr_bugs, found = 0;
-	FILE *rows = o->json ? stderr : stdout;
-	double start = tool_seconds();
+	struct tool_opts rest = *o;
+	struct tool_bugs b;
+	int code;
 
-	for (unsigned bug = 1; bug <= nr && !tool_stopped(); bug++) {
-		struct iomap_sim_report r;
-		double before = tool_seconds();
-		int rc = check(o, bug, o->seed, o->seeds ? o->seeds : BUG_SEEDS, NULL, &r);
-
-		if (rc < 0)
-			return 2;
-		if (!rc) {
-			fprintf(rows, "bug %2u  %-32s not found\n", bug, o->c->bug_name(bug));
-			continue;
-		}
-		fprintf(rows, "bug %2u  %-32s %s after %" PRIu64 " seeds, %u operations of %u, "
-			"%.2f s\nreplay %s\n", bug, o->c->bug_name(bug), r.oracle, r.seeds, r.ops,
-			r.ops_found, tool_seconds() - before, r.token);
-		seeds[found] = r.seeds;
-		ops[found++] = r.ops;
-		iomap_sim_report_fini(&r);
-	}
-	qsort(seeds, found, sizeof(*seeds), compare);
-	qsort(ops, found, sizeof(*ops), compare);
+	if (tool_find_bugs(o, o->json ? stderr : stdout, &b) < 0)
+		return 2;
+	rest.from = b.stopped_at;
+	if (b.stopped_at)
+		tool_say_rest(&rest, "go on with");
+	code = b.found < b.nr ? 1 : b.stopped_at ? 2 : 0;
 	if (o->json)
-		printf("{\"check\":\"%s\",\"ok\":%s,\"bugs\":%u,\"of\":%u,\"seeds_median\":%" PRIu64
+		printf("{\"check\":\"%s\",%s,\"bugs\":%u,\"of\":%u,\"seeds_median\":%" PRIu64
 		       ",\"ops_median\":%" PRIu64 ",\"seconds\":%.1f}\n", o->c->name,
-		       found == nr ? "true" : "false", found, nr, seeds[found / 2],
-		       ops[found / 2], tool_seconds() - start);
+		       tool_verdict(o, code), b.found, b.nr, b.seeds, b.ops, b.seconds);
 	else
 		printf("check: %s bugs=%u/%u seeds_median=%" PRIu64 " ops_median=%" PRIu64
-		       " seconds=%.1f\n", found == nr ? "ok" : "failed", found, nr,
-		       seeds[found / 2], ops[found / 2], tool_seconds() - start);
-	return found != nr;
+		       " seconds=%.1f\n", tool_verdict(o, code), b.found, b.nr, b.seeds, b.ops,
+		       b.seconds);
+	return code;
 }
 
-int tool_check(const struct tool_opts *o)
+int tool_check(struct tool_opts *o)
 {
+	static const char *const never[][2] = {
+		{ "all-bugs", "bug" }, { "all-bugs", "jobs" }, { "images", "all-images" },
+	};
+
+	for (size_t i = 0; i < sizeof(never) / sizeof(*never); i++)
+		if (tool_given(o, never[i][0]) && tool_given(o, never[i][1])) {
+			fprintf(stderr, "iomap-sim: --%s and --%s exclude each other\n",
+				never[i][0], never[i][1]);
+			return 2;
+		}
+	if (tool_find_case(o))
+		return 2;
+	if (tool_given(o, "from") && !o->all_bugs)
+		return tool_mistake("--from is for", "--all-bugs");
+	if (o->from > o->c->nr_bugs)
+		return tool_mistake("--from is behind the last bug of", o->c->name);
 	return o->all_bugs ? check_all_bugs(o) : check_one(o);
 }
 
@@ -301,10 +137,11 @@ static const struct iomap_sim_case *case_of(const char *token, struct alphabet *
 	return NULL;
 }
 
-int tool_replay(const struct tool_opts *o, const char *token)
+int tool_replay(struct tool_opts *o)
 {
 	struct alphabet a = { .length = ALPHABET_MAX };
 	struct iomap_sim_report r = { .struct_size = sizeof(r) };
+	const char *token = o->argument;
 	const struct iomap_sim_case *c = case_of(token, &a);
 	int rc = c ? iomap_sim_replay(c, token, &r) : -EINVAL;
 
@@ -322,16 +159,37 @@ int tool_replay(const struct tool_opts *o, const char *token)
 	return rc < 0 ? 2 : rc;
 }
 
-int tool_digest(const struct tool_opts *o)
-{
-	uint64_t seeds = o->seeds ? o->seeds : DEFAULT_SEEDS;
-	struct iomap_sim_report r;
+/* ---- digest ---- */
 
-	if (check(o, o->bug, o->seed, seeds, NULL, &r))
-		return 1;
-	printf(o->json ? "{\"digest\":\"kv\",\"seeds\":%" PRIu64 ",\"images\":%" PRIu64
-			 ",\"value\":\"%016" PRIx64 "\"}\n"
-		       : "digest: ok seeds=%" PRIu64 " images=%" PRIu64 " digest=%016" PRIx64 "\n",
-	       r.seeds, r.images, r.digest);
-	return 0;
+static void say_digest(const struct tool_opts *o, int code, const struct iomap_sim_report *r)
+{
+	if (o->json)
+		printf("{\"digest\":\"%s\",%s,\"seeds\":%" PRIu64 ",\"images\":%" PRIu64
+		       ",\"value\":\"%016" PRIx64 "\",\"oracle\":\"%s\",\"token\":\"%s\"}\n",
+		       o->c->name, tool_verdict(o, code), r->seeds, r->images, r->digest,
+		       r->oracle, r->token);
+	else
+		printf("digest: %s seeds=%" PRIu64 " images=%" PRIu64 " digest=%016" PRIx64
+		       "%s%s\n", tool_verdict(o, code), r->seeds, r->images, r->digest,
+		       code == 1 ? " token=" : "", r->token);
+}
+
+/* A digest of some seeds is no part of that of all: who was stopped begins again. */
+int tool_digest(struct tool_opts *o)
+{
+	struct iomap_sim_report r;
+	int rc, code;
+
+	if (tool_find_case(o))
+		return 2;
+	rc = tool_seeds(o, seeds_of(o), false, &r);
+	code = code_of(o, rc, &r);
+	if (rc == 1 && r.text)
+		fputs(r.text, o->json ? stderr : stdout);
+	if (!rc && code)
+		tool_say_rest(o, "begin again with");
+	if (rc >= 0)
+		say_digest(o, code, &r);
+	tool_seeds_end(o, &r);
+	return rc < 0 ? 2 : code;
 }

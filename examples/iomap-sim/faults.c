@@ -248,40 +248,54 @@ static int run_kind(const struct tool_opts *o, const char *kind, struct sum *tot
 	return rc;
 }
 
-int tool_faults(const struct tool_opts *o)
+static void say_end(const struct tool_opts *o, int code, unsigned kinds, const struct sum *total,
+		    double seconds)
 {
-	struct tool_progress p = { .what = "kinds" };
-	struct sum total = { .armed = 0 };
-	unsigned nr = 0, from = 0, done;
-	const char *kind;
-	int failed = 0;
-
-	while (iomap_sim_fault_kind(nr))
-		nr++;
-	from = o->from < nr ? (unsigned)o->from : nr;
-	tool_progress_start(&p, nr);
-	if (!o->json)
-		printf("%-24s %6s %6s %8s  %-13s %s\n", "kind", "armed", "fired", "observed",
-		       "store", "files");
-	for (done = from; (kind = iomap_sim_fault_kind(done)); done++) {
-		int rc;
-
-		if (tool_progress(&p, done, done))
-			break;
-		tool_progress_end(&p);
-		rc = run_kind(o, kind, &total);
-		if (rc < 0)
-			return 2;
-		failed |= rc;
-	}
-	tool_progress_end(&p);
-	if (tool_stopped())
-		fprintf(stderr, "stopped; go on with faults --from %u\n", done);
-	printf(o->json ? "{\"faults\":\"all\",\"ok\":%s,\"kinds\":%u,\"fired\":%" PRIu64
+	printf(o->json ? "{\"faults\":\"all\",%s,\"kinds\":%u,\"fired\":%" PRIu64
 			 ",\"observed\":%" PRIu64 ",\"seconds\":%.1f}\n"
 		       : "faults: %s kinds=%u fired=%" PRIu64 " observed=%" PRIu64
 			 " seconds=%.1f\n",
-	       o->json ? (failed ? "false" : "true") : failed ? "failed" : "ok", done - from,
-	       total.fired, total.observed, tool_seconds() - p.start);
-	return failed;
+	       tool_verdict(o, code), kinds, total->fired, total->observed, seconds);
+}
+
+static int run_kinds(const struct tool_opts *o, unsigned nr, unsigned from)
+{
+	struct tool_progress p = { .what = "kinds" };
+	struct tool_opts rest = *o;
+	struct sum total = { .armed = 0 };
+	unsigned done;
+	int code = 0, rc = 0;
+
+	tool_progress_start(&p, nr);
+	for (done = from; done < nr && rc >= 0; done++) {
+		if (tool_progress(&p, done, done))
+			break;
+		tool_progress_end(&p);
+		rc = run_kind(o, iomap_sim_fault_kind(done), &total);
+		code |= rc;
+	}
+	tool_progress_end(&p);
+	if (rc < 0)
+		return 2;
+	rest.from = done;
+	if (done < nr) {
+		tool_say_rest(&rest, "go on with");
+		code = code ? code : 2;
+	}
+	say_end(o, code, done - from, &total, tool_seconds() - p.start);
+	return code;
+}
+
+int tool_faults(struct tool_opts *o)
+{
+	unsigned nr = 0;
+
+	while (iomap_sim_fault_kind(nr))
+		nr++;
+	if (o->from >= nr)
+		return tool_mistake("--from is behind", "the last kind");
+	if (!o->json)
+		printf("%-24s %6s %6s %8s  %-13s %s\n", "kind", "armed", "fired", "observed",
+		       "store", "files");
+	return run_kinds(o, nr, (unsigned)o->from);
 }

@@ -17,7 +17,6 @@
 
 struct watch {
 	struct tool_progress progress;
-	const struct legal_cases *cases;
 	unsigned done;
 };
 
@@ -43,21 +42,41 @@ static void print_case(const struct legal_cases *before, const struct legal_case
 		printf(", all accepted\n");
 }
 
-static void say_end(const struct tool_opts *o, const struct legal_cases *c, bool ok, double seconds)
+static void say_end(const struct tool_opts *o, const struct legal_cases *c, int code,
+		    double seconds)
 {
 	if (o->json)
-		printf("{\"legal\":\"all\",\"ok\":%s,\"traces\":%" PRIu64 ",\"images\":%" PRIu64
+		printf("{\"legal\":\"all\",%s,\"traces\":%" PRIu64 ",\"images\":%" PRIu64
 		       ",\"alphabets\":%u,\"generated\":%" PRIu64 ",\"accepted\":%" PRIu64
-		       ",\"seconds\":%.1f}\n", ok ? "true" : "false", c->nr_traces, c->nr_images,
-		       c->nr_alphabets, c->nr_generated, c->nr_accepted, seconds);
+		       ",\"seconds\":%.1f}\n", tool_verdict(o, code), c->nr_traces,
+		       c->nr_images, c->nr_alphabets, c->nr_generated, c->nr_accepted, seconds);
 	else
 		printf("legal: %s traces=%" PRIu64 " images=%" PRIu64 " alphabets=%u generated=%"
-		       PRIu64 " accepted=%" PRIu64 " seconds=%.1f\n", ok ? "ok" : "failed",
+		       PRIu64 " accepted=%" PRIu64 " seconds=%.1f\n", tool_verdict(o, code),
 		       c->nr_traces, c->nr_images, c->nr_alphabets, c->nr_generated,
 		       c->nr_accepted, seconds);
 }
 
-int tool_legal(const struct tool_opts *o)
+/* 0, 1; 2: it was stopped. */
+static int run_case(const struct tool_opts *o, struct watch *w, struct legal_cases *c)
+{
+	const struct legal_cases before = *c;
+	struct tool_opts rest = *o;
+	const char *text, *name = legal_cases_name(w->done);
+	int rc = legal_cases_run(c, w->done, &text);
+
+	tool_progress_end(&w->progress);
+	rest.from = w->done;
+	if (rc == 1)
+		fprintf(stderr, "iomap-sim: %s: %s\n", name, text);
+	else if (rc)
+		tool_say_rest(&rest, "go on with");
+	else if (!o->json)
+		print_case(&before, c, name);
+	return rc < 0 ? 2 : rc;
+}
+
+int tool_legal(struct tool_opts *o)
 {
 	uint64_t traces = o->traces ? o->traces : TRACES;
 	struct watch w = { .progress.what = "traces" };
@@ -67,25 +86,15 @@ int tool_legal(const struct tool_opts *o)
 		.seed = o->seed ? o->seed : 1, .stop = stop, .stop_arg = &w,
 	};
 	unsigned nr = legal_cases_nr();
-	int rc = 0;
+	int code = 0;
 
-	w.cases = &c;
+	if (o->from >= nr)
+		return tool_mistake("--from is behind", "the last case");
 	tool_progress_start(&w.progress, nr);
-	for (w.done = (unsigned)o->from; !rc && w.done < nr; w.done++) {
-		const struct legal_cases before = c;
-		const char *text, *name = legal_cases_name(w.done);
-
-		rc = legal_cases_run(&c, w.done, &text);
-		tool_progress_end(&w.progress);
-		if (rc == 1)
-			fprintf(stderr, "iomap-sim: %s: %s\n", name, text);
-		else if (rc)
-			fprintf(stderr, "stopped in %s; go on with legal --from %u\n", name,
-				w.done);
-		else if (!o->json)
-			print_case(&before, &c, name);
-	}
-	say_end(o, &c, rc != 1 && c.nr_generated == c.nr_accepted,
-		tool_seconds() - w.progress.start);
-	return rc == 1 || c.nr_generated != c.nr_accepted;
+	for (w.done = (unsigned)o->from; !code && w.done < nr; w.done++)
+		code = run_case(o, &w, &c);
+	if (!code && c.nr_generated != c.nr_accepted)
+		code = 1;
+	say_end(o, &c, code, tool_seconds() - w.progress.start);
+	return code;
 }

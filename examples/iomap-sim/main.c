@@ -4,11 +4,8 @@
  *
  * Results go to stdout, the last line is for machines; progress and mistakes to stderr.
  */
-#include <errno.h>
 #include <getopt.h>
-#include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -17,13 +14,16 @@
 static const char usage[] =
 	"usage: iomap-sim COMMAND [OPTION..]\n"
 	"\n"
-	"  check CASE [--bug N | --all-bugs] [--seed N] [--seeds N] [--images N] [--jobs N]\n"
-	"             [--twice]\n"
-	"      30 operations a seed, power that goes at 16 events of each; the engine is correct,\n"
-	"      or has a bug\n"
+	"  check CASE [--bug N | --all-bugs [--from N]] [--seed N] [--seeds N]\n"
+	"             [--images N | --all-images N] [--jobs N] [--twice]\n"
+	"      30 operations a seed (1000), power that goes at 16 events of each; the engine is\n"
+	"      correct, or has a bug; level= says which images of each crash were judged\n"
 	"        --images N   what survived is drawn N times for each power failure (1)\n"
+	"        --all-images N   all that may have survived, if that is no more than N; else as\n"
+	"                     many of the levels ends, lines, pairs, tears, and drawn ones\n"
 	"        --jobs N     processes\n"
-	"        --twice      run each seed again: it must be the same, event by event\n",
+	"        --twice      run each seed again: it must be the same, event by event\n"
+	"        --from N     of all bugs those from this one on\n",
 	more_usage[] =
 	"  exhaust [--length N] [--bound N] [--from N] [--bug N] [--list]\n"
 	"      all words of N letters (2) of an alphabet of 12 operations on two files of\n"
@@ -43,14 +43,31 @@ static const char usage[] =
 	"        --length N   letters of a work (4)\n"
 	"  replay TOKEN\n"
 	"      a failure again; exit code 1: it fails, 0: it does no longer, 2: a bad token\n"
-	"  digest [CASE] [--seeds N]\n"
+	"  digest [CASE] [--bug N] [--seed N] [--seeds N] [--images N]\n"
 	"      one number of all that happens in N seeds: the same with every compiler (kv)\n"
 	"  bench\n"
 	"      what an image, a seed, a log of 40 sectors in flight and a switch of tasks cost\n"
 	"\n"
 	"With --json the last line is for a program.  Progress is shown on terminals; Ctrl-C ends\n"
 	"a command early and says how to go on.  Exit code 0: fine, 1: a failure was found, 2: it\n"
-	"cannot be done.\n";
+	"cannot be done, or was stopped before one was found.\n";
+
+static const struct command {
+	const char *name, *options;
+	int (*run)(struct tool_opts *o);
+	const char *argument;		/* NULL: none */
+	bool optional;
+} commands[] = {
+	{ "check", "bug all-bugs from seed seeds images all-images jobs twice json", tool_check,
+	  "one case", false },
+	{ "exhaust", "length bound from bug list json", tool_exhaust, NULL, false },
+	{ "faults", "seed from require-coverage json", tool_faults, NULL, false },
+	{ "legal", "traces seed length from json", tool_legal, NULL, false },
+	{ "replay", "json", tool_replay, "one token", false },
+	{ "digest", "bug seed seeds images json", tool_digest, "one case", true },
+	{ "bench", "json", tool_bench, NULL, false },
+};
+#define NR_COMMANDS	(sizeof(commands) / sizeof(*commands))
 
 static int help(FILE *f)
 {
@@ -69,108 +86,48 @@ double tool_seconds(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static bool number(const char *text, uint64_t max, uint64_t *n)
-{
-	char *end;
-
-	errno = 0;
-	*n = strtoull(text, &end, 10);
-	return !errno && end != text && !*end && text[0] != '-' && *n <= max;
-}
-
-static int mistake(const char *what, const char *name)
-{
-	fprintf(stderr, "iomap-sim: %s %s; see iomap-sim --help\n", what, name);
-	return 2;
-}
-
-/* A number up to max; or a flag, where max is 0. */
-static const struct value {
-	const char *name;
-	size_t at;
-	uint64_t max;
-} values[] = {
-#define VALUE(name, field, max) { name, offsetof(struct tool_opts, field), max }
-	VALUE("seed", seed, UINT64_MAX), VALUE("seeds", seeds, UINT64_MAX),
-	VALUE("traces", traces, UINT64_MAX), VALUE("bound", bound, UINT64_MAX),
-	VALUE("from", from, UINT64_MAX), VALUE("bug", bug, 12), VALUE("images", images, 64),
-	VALUE("jobs", jobs, 64), VALUE("length", length, 12),
-	VALUE("all-bugs", all_bugs, 0), VALUE("json", json, 0), VALUE("list", list, 0),
-	VALUE("require-coverage", require_coverage, 0), VALUE("twice", twice, 0),
-};
-#define NR_VALUES	(sizeof(values) / sizeof(*values))
-
-static int parse(int argc, char **argv, struct tool_opts *o)
-{
-	struct option table[NR_VALUES + 1] = { 0 };
-	int c;
-
-	for (size_t i = 0; i < NR_VALUES; i++)
-		table[i] = (struct option){
-			values[i].name, values[i].max ? required_argument : no_argument, NULL,
-			(int)i + 256,
-		};
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":", table, NULL)) != -1) {
-		const struct value *v = c < 256 ? NULL : &values[c - 256];
-		uint64_t n = 1;
-
-		if (!v)
-			return mistake(c == ':' ? "no value for" : "unknown option",
-				       argv[optind - 1]);
-		if (v->max && !number(optarg, v->max, &n))
-			return mistake("not a number that can be:", optarg);
-		if (v->max)
-			*(uint64_t *)((char *)o + v->at) = n;
-		else
-			*(bool *)((char *)o + v->at) = true;
-	}
-	return 0;
-}
-
-static int on_case(struct tool_opts *o, const char *name, int (*run)(const struct tool_opts *o))
+int tool_find_case(struct tool_opts *o)
 {
 	const struct tool_case *const *c = tool_cases;
 
-	while (*c && strcmp((*c)->name, name))
+	while (o->argument && *c && strcmp((*c)->name, o->argument))
 		c++;
 	if (!*c)
-		return mistake("there is no case", name);
+		return tool_mistake("there is no case", o->argument);
 	o->c = *c;
-	if (o->bug > o->c->nr_bugs)
-		return mistake("there is no such bug in", name);
-	return run(o);
+	return o->bug > o->c->nr_bugs ? tool_mistake("there is no such bug in", o->c->name) : 0;
+}
+
+static int run(const struct command *c, int argc, char **argv)
+{
+	struct tool_opts o = { .command = c->name };
+	int rc = tool_parse(argc, argv, &o), nr = argc - optind;
+
+	if (o.help)
+		return help(stdout);
+	if (!rc)
+		rc = tool_only(&o, c->options);
+	if (rc)
+		return rc;
+	if (nr > !!c->argument)
+		return tool_mistake("what is", argv[argc - 1]);
+	if (!nr && c->argument && !c->optional) {
+		fprintf(stderr, "iomap-sim: %s wants %s; see iomap-sim --help\n", c->name,
+			c->argument);
+		return 2;
+	}
+	o.argument = nr ? argv[optind] : NULL;
+	return c->run(&o);
 }
 
 int main(int argc, char **argv)
 {
-	struct tool_opts o = { .c = tool_cases[0], .jobs = 1 };
-	const char *command = argc > 1 ? argv[1] : "--help";
-	int rc;
+	const char *name = argc > 1 ? argv[1] : "--help";
 
-	if (!strcmp(command, "--help") || !strcmp(command, "help"))
+	if (!strcmp(name, "--help") || !strcmp(name, "help"))
 		return help(argc > 1 ? stdout : stderr);
-	rc = parse(argc - 1, argv + 1, &o);
-	if (rc)
-		return rc;
-	argv += optind + 1;
-	argc -= optind + 1;
-	if (!strcmp(command, "check"))
-		return argc == 1 ? on_case(&o, argv[0], tool_check)
-				 : mistake("check wants", "one case");
-	if (!strcmp(command, "digest") && argc < 2)
-		return on_case(&o, argc ? argv[0] : tool_cases[0]->name, tool_digest);
-	if (!strcmp(command, "replay"))
-		return argc == 1 ? tool_replay(&o, argv[0]) : mistake("replay wants", "one token");
-	if (argc)
-		return mistake("what is", argv[0]);
-	if (!strcmp(command, "faults"))
-		return tool_faults(&o);
-	if (!strcmp(command, "legal"))
-		return tool_legal(&o);
-	if (!strcmp(command, "exhaust"))
-		return tool_exhaust(&o);
-	if (!strcmp(command, "bench"))
-		return tool_bench(&o);
-	return mistake("unknown command", command);
+	for (size_t i = 0; i < NR_COMMANDS; i++)
+		if (!strcmp(commands[i].name, name))
+			return run(&commands[i], argc - 1, argv + 1);
+	return tool_mistake("unknown command", name);
 }
