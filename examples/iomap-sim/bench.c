@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench.c - what exploring costs, on one core.
+ * bench.c - what exploring costs, on one core or two.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -51,7 +51,29 @@ static double cpu(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* Images a second; negative: it failed. */
+static int progress(void *arg, const struct iomap_sim_report *r)
+{
+	return tool_progress(arg, r->seeds, r->images);
+}
+
+/* Seconds of the processor; negative: it failed, or was stopped. */
+static double seconds_of(const struct iomap_sim_case *c, struct iomap_sim_cfg *cfg,
+			 struct iomap_sim_report *r)
+{
+	struct tool_progress p = { .what = "images" };
+	double start = cpu();
+	int rc;
+
+	cfg->progress = progress;
+	cfg->progress_arg = &p;
+	tool_progress_start(&p, cfg->nr_seeds);
+	rc = iomap_sim_check(c, cfg, r);
+	tool_progress_end(&p);
+	iomap_sim_report_fini(r);
+	return rc || r->seeds < cfg->nr_seeds ? -1 : cpu() - start;
+}
+
+/* Images a second. */
 static double images(void)
 {
 	static const struct iomap_sim_dev disk = {
@@ -62,23 +84,23 @@ static double images(void)
 		.struct_size = sizeof(c), .name = "reference", .devs = &disk, .nr_devs = 1,
 		.work = write_blocks, .recover = read_blocks, .arg = &sum,
 	};
-	const struct iomap_sim_cfg cfg = {
+	struct iomap_sim_cfg cfg = {
 		.struct_size = sizeof(cfg), .nr_seeds = 500, .images = 16,
 	};
 	struct iomap_sim_report r = { .struct_size = sizeof(r) };
-	double start = cpu();
+	double seconds = seconds_of(&c, &cfg, &r);
 
-	return iomap_sim_check(&c, &cfg, &r) ? -1 : (double)r.images / (cpu() - start);
+	return seconds < 0 ? -1 : (double)r.images / seconds;
 }
 
 /* Seeds of the store a second. */
 static double seeds(void)
 {
-	const struct iomap_sim_cfg cfg = { .struct_size = sizeof(cfg), .nr_seeds = 1000 };
+	struct iomap_sim_cfg cfg = { .struct_size = sizeof(cfg), .nr_seeds = 1000 };
 	struct iomap_sim_report r = { .struct_size = sizeof(r) };
-	double start = cpu();
+	double seconds = seconds_of(kv_case(0), &cfg, &r);
 
-	return iomap_sim_check(kv_case(0), &cfg, &r) ? -1 : (double)r.seeds / (cpu() - start);
+	return seconds < 0 ? -1 : (double)r.seeds / seconds;
 }
 
 /* ---- a log with forty sectors in flight ---- */
@@ -175,25 +197,89 @@ static double switches(void)
 		.struct_size = sizeof(c), .name = "turns", .devs = &disk, .nr_devs = 1,
 		.work = take_turns, .arg = &t,
 	};
-	const struct iomap_sim_cfg cfg = { .struct_size = sizeof(cfg), .nr_seeds = 40 };
+	struct iomap_sim_cfg cfg = { .struct_size = sizeof(cfg), .nr_seeds = 40 };
 	struct iomap_sim_report r = { .struct_size = sizeof(r) };
-	double start = cpu();
+	double seconds = seconds_of(&c, &cfg, &r);
 
-	return iomap_sim_check(&c, &cfg, &r) ? -1 : (double)t.nr_switches / (cpu() - start);
+	return seconds < 0 ? -1 : (double)t.nr_switches / seconds;
+}
+
+/* ---- what people wait for ---- */
+
+#define MANY_SEEDS	50000u
+
+/* Seconds of a clock on the wall, in two processes. */
+static double many_seeds(void)
+{
+	const struct tool_opts o = { .c = tool_cases[0], .jobs = 2 };
+	struct iomap_sim_report r;
+	double start = tool_seconds();
+	int rc = tool_seeds(&o, MANY_SEEDS, false, &r);
+
+	tool_seeds_end(&o, &r);
+	return rc || r.seeds != MANY_SEEDS ? -1 : tool_seconds() - start;
+}
+
+static bool find_bugs(struct tool_bugs *b)
+{
+	const struct tool_opts o = { .c = tool_cases[0], .jobs = 1 };
+
+	return !tool_find_bugs(&o, NULL, b) && b->nr == o.c->nr_bugs;
+}
+
+/* ---- all of them ---- */
+
+static double (*const measures[])(void) = { images, seeds, executions, switches, many_seeds };
+
+#define NR_MEASURES	(sizeof(measures) / sizeof(*measures))
+
+static bool run_all(double *results, struct tool_bugs *b)
+{
+	for (size_t n = 0; n < NR_MEASURES; n++) {
+		results[n] = tool_stopped() ? -1 : measures[n]();
+		if (results[n] < 0)
+			return false;
+	}
+	return find_bugs(b);
+}
+
+static void say_end(const struct tool_opts *o, int code, const double *results,
+		    const struct tool_bugs *b)
+{
+	printf(o->json ? "{\"bench\":\"explorer\",%s,\"images_per_s\":%.0f,\"seeds_per_s\":%.0f,"
+			 "\"executions_40\":%.0f,\"switches_per_s\":%.0f,"
+			 "\"seeds_50000_s\":%.1f,"
+		       : "bench: %s images_per_s=%.0f seeds_per_s=%.0f executions_40=%.0f"
+			 " switches_per_s=%.0f seeds_50000_s=%.1f ",
+	       tool_verdict(o, code), results[0], results[1], results[2], results[3], results[4]);
+	printf(o->json ? "\"bugs_s\":%.2f,\"bugs_found\":%u,\"seeds_median\":%" PRIu64
+			 ",\"ops_median\":%" PRIu64 ",\"faults_median\":%" PRIu64
+			 ",\"shrink_max_s\":%.2f}\n"
+		       : "bugs_s=%.2f bugs_found=%u seeds_median=%" PRIu64 " ops_median=%" PRIu64
+			 " faults_median=%" PRIu64 " shrink_max_s=%.2f\n",
+	       b->seconds, b->found, b->seeds, b->ops, b->faults, b->slowest);
+}
+
+/* There is nothing to go on from: half a measure is none. */
+static int say_why_not(const struct tool_opts *o)
+{
+	int code = tool_stopped() ? 2 : 1;
+
+	if (code == 2)
+		tool_say_rest(o, "begin again with");
+	else
+		fputs("iomap-sim: a run of the benchmark failed\n", stderr);
+	printf(o->json ? "{\"bench\":\"explorer\",%s}\n" : "bench: %s\n", tool_verdict(o, code));
+	return code;
 }
 
 int tool_bench(struct tool_opts *o)
 {
-	double per_s[4] = { images(), seeds(), executions(), switches() };
+	double results[NR_MEASURES];
+	struct tool_bugs b;
 
-	if (per_s[0] < 0 || per_s[1] < 0 || per_s[2] < 0 || per_s[3] < 0) {
-		fputs("iomap-sim: a run of the benchmark failed\n", stderr);
-		return 1;
-	}
-	printf(o->json ? "{\"bench\":\"explorer\",\"images_per_s\":%.0f,\"seeds_per_s\":%.0f,"
-			 "\"executions_40\":%.0f,\"switches_per_s\":%.0f}\n"
-		       : "bench: ok images_per_s=%.0f seeds_per_s=%.0f executions_40=%.0f"
-			 " switches_per_s=%.0f\n",
-	       per_s[0], per_s[1], per_s[2], per_s[3]);
-	return 0;
+	if (!run_all(results, &b))
+		return say_why_not(o);
+	say_end(o, b.found < b.nr, results, &b);
+	return b.found < b.nr;
 }
