@@ -75,7 +75,7 @@ void iomapi_sim_log(struct iomapi_sim_run *run, enum iomapi_sim_what what,
 	const struct iomapi_sim_logged now = {
 		.seen = { run->sim->now, cmd->id, cmd->bio->addr, cmd->bio->len, cmd->dev->index,
 			  what == IOMAPI_SIM_PASS_REAP ? cmd->bio->status : cmd->hit.status,
-			  (uint8_t)what, cmd->bio->op },
+			  (uint8_t)what, cmd->bio->op, NULL },
 		.nr = run->sim->nr_passed, .cut = run->depth > 1 ? run->event[1] : 0,
 		.hash = cmd->hash, .flags = cmd->bio->flags, .depth = run->depth,
 	};
