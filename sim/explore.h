@@ -204,6 +204,14 @@ int iomapi_sim_parse_token(const struct iomap_sim_case *c, const char *token,
 			   struct iomapi_sim_failure *failure, bool *traces);
 int iomapi_sim_describe(const struct iomapi_sim_run *run, const struct iomapi_sim_failure *failure,
 			struct iomap_sim_report *report);
+#define IOMAPI_SIM_SCREEN	6000u
+struct iomapi_page {		/* of a report */
+	char *text;			/* room for a screen */
+	size_t len;
+};
+/* What does not fit is left out. */
+void iomapi_say(struct iomapi_page *p, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 /* One event in a line: how many letters. */
 size_t iomapi_sim_print_seen(const struct iomapi_sim_run *run, const struct iomapi_sim_seen *s,
 			     char *text, size_t size);

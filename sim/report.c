@@ -9,25 +9,19 @@
 
 #include "explore.h"
 
-#define SCREEN	6000u
 #define MAX_OPS	16u
 
-struct page {
-	char *text;
-	size_t len;
-};
-
-__attribute__((format(printf, 2, 3)))
-static void print(struct page *p, const char *format, ...)
+void iomapi_say(struct iomapi_page *p, const char *format, ...)
 {
+	size_t room = IOMAPI_SIM_SCREEN - p->len;
 	va_list args;
 	int n;
 
 	va_start(args, format);
-	n = vsnprintf(p->text + p->len, SCREEN - p->len, format, args);
+	n = vsnprintf(p->text + p->len, room, format, args);
 	va_end(args);
 	if (n > 0)
-		p->len += (size_t)n < SCREEN - p->len ? (size_t)n : SCREEN - p->len - 1;
+		p->len += (size_t)n < room ? (size_t)n : room - 1;
 }
 
 static bool is_own(const char *site)	/* the simulator's */
@@ -44,11 +38,11 @@ static bool is_own(const char *site)	/* the simulator's */
 }
 
 /* What work has drawn, an operation a line. */
-static void operations(struct page *p, const struct iomapi_sim_trace *t)
+static void operations(struct iomapi_page *p, const struct iomapi_sim_trace *t)
 {
 	size_t nr = 0, all = iomapi_sim_nr_ops(t);
 
-	print(p, "work:");
+	iomapi_say(p, "work:");
 	for (size_t i = 0; i < t->nr; i++) {
 		const struct iomapi_sim_made *m = &t->made[i];
 
@@ -57,13 +51,13 @@ static void operations(struct page *p, const struct iomapi_sim_trace *t)
 		if (!strcmp(m->site, "op")) {
 			if (++nr + MAX_OPS <= all && nr > 1)
 				continue;
-			print(p, "\n  %zu.", nr);
+			iomapi_say(p, "\n  %zu.", nr);
 		} else if (nr && nr + MAX_OPS <= all && nr > 1) {
 			continue;
 		}
-		print(p, " %s=%u", m->site, m->value);
+		iomapi_say(p, " %s=%u", m->site, m->value);
 	}
-	print(p, "\n");
+	iomapi_say(p, "\n");
 }
 
 static const char *op_name(unsigned op)
@@ -100,24 +94,24 @@ size_t iomapi_sim_print_seen(const struct iomapi_sim_run *run, const struct ioma
 	return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
 }
 
-static void timeline(struct page *p, const struct iomapi_sim_run *run, uint64_t end)
+static void timeline(struct iomapi_page *p, const struct iomapi_sim_run *run, uint64_t end)
 {
 	if (end)
-		print(p, "devices, until then:\n");
+		iomapi_say(p, "devices, until then:\n");
 	for (uint64_t i = end > 12 ? end - 12 : 0; i < end; i++)
 		p->len += iomapi_sim_print_seen(run, &run->seen[i % IOMAPI_SIM_SEEN],
-						p->text + p->len, SCREEN - p->len);
+						p->text + p->len, IOMAPI_SIM_SCREEN - p->len);
 }
 
-static void survivors(struct page *p, const char *when, const struct iomapi_sim_trace *t)
+static void survivors(struct iomapi_page *p, const char *when, const struct iomapi_sim_trace *t)
 {
 	if (!t->nr)
 		return;
-	print(p, "%s:", when);
+	iomapi_say(p, "%s:", when);
 	for (size_t i = 0; i < t->nr; i++)
 		if (t->made[i].site && !is_own(t->made[i].site))
-			print(p, " %s=%u", t->made[i].site, t->made[i].value);
-	print(p, "\n");
+			iomapi_say(p, " %s=%u", t->made[i].site, t->made[i].value);
+	iomapi_say(p, "\n");
 }
 
 static const char *stopped_by(const struct iomapi_sim_failure *f)
@@ -138,36 +132,36 @@ static const char *stopped_by(const struct iomapi_sim_failure *f)
 int iomapi_sim_describe(const struct iomapi_sim_run *run, const struct iomapi_sim_failure *f,
 			struct iomap_sim_report *r)
 {
-	struct page p = { iomapi_sim_alloc(SCREEN), 0 };
+	struct iomapi_page p = { iomapi_sim_alloc(IOMAPI_SIM_SCREEN), 0 };
 
 	if (!p.text)
 		return -ENOMEM;
 	p.text[0] = 0;
-	print(&p, "%s failed in %s: %s\n", f->oracle, run->c->name, f->text);
-	print(&p, "seed %llu", (unsigned long long)f->seed);
+	iomapi_say(&p, "%s failed in %s: %s\n", f->oracle, run->c->name, f->text);
+	iomapi_say(&p, "seed %llu", (unsigned long long)f->seed);
 	if (f->event)
-		print(&p, ", %s before event %llu", stopped_by(f),
+		iomapi_say(&p, ", %s before event %llu", stopped_by(f),
 		      (unsigned long long)f->event);
 	if (f->event2)
-		print(&p, ", and%s before event %llu of recovery",
+		iomapi_say(&p, ", and%s before event %llu of recovery",
 		      f->restart > IOMAP_SIM_POWER_LOSS ? " power goes" : " again",
 		      (unsigned long long)f->event2);
-	print(&p, "; %u operations, %u choices", r->ops, r->choices);
+	iomapi_say(&p, "; %u operations, %u choices", r->ops, r->choices);
 	if (r->choices_found)
-		print(&p, ", of %u and %u", r->ops_found, r->choices_found);
-	print(&p, "\n");
+		iomapi_say(&p, ", of %u and %u", r->ops_found, r->choices_found);
+	iomapi_say(&p, "\n");
 	operations(&p, &f->work);
 	if (run->nr_notes)
-		print(&p, "notes:\n%s", run->notes);
+		iomapi_say(&p, "notes:\n%s", run->notes);
 	timeline(&p, run, f->event ? run->seen_at_crash : run->nr_seen);
 	survivors(&p, "after the cut", &f->recover);
 	survivors(&p, "after the second", &f->recover2);
 	if (f->restart >= IOMAP_SIM_REMOVAL)
-		print(&p, "removed: %s\n", run->sim->devs[f->removed].name);
+		iomapi_say(&p, "removed: %s\n", run->sim->devs[f->removed].name);
 	if (f->faults)
-		print(&p, "faults: %s\n", f->faults);
+		iomapi_say(&p, "faults: %s\n", f->faults);
 	if (r->token[0])
-		print(&p, "replay %s\n"
+		iomapi_say(&p, "replay %s\n"
 			  "as a test:\n"
 			  "\tck_assert_int_eq(iomap_sim_replay(the_case,\n"
 			  "\t\t\"%s\", &report), 0);\n", r->token, r->token);

@@ -13,7 +13,6 @@
 
 #include "explore.h"
 
-#define SCREEN		2000u
 #define MAX_LOG		((size_t)1 << 20)	/* events; what comes behind is not compared */
 
 void iomapi_sim_log_fini(struct iomapi_sim_log *log)
@@ -88,52 +87,38 @@ void iomapi_sim_log(struct iomapi_sim_run *run, enum iomapi_sim_what what,
 
 /* ---- what is told ---- */
 
-struct page {
-	char *text;
-	size_t len;
-};
-
-__attribute__((format(printf, 2, 3)))
-static void print(struct page *p, const char *format, ...)
-{
-	va_list args;
-	int n;
-
-	va_start(args, format);
-	n = vsnprintf(p->text + p->len, SCREEN - p->len, format, args);
-	va_end(args);
-	if (n > 0)
-		p->len += (size_t)n < SCREEN - p->len ? (size_t)n : SCREEN - p->len - 1;
-}
-
 /* "event 12 of work", "event 3 after the cut before event 7" */
-static void print_place(struct page *p, const struct iomapi_sim_logged *e)
+static void print_place(struct iomapi_page *p,
+			const struct iomapi_sim_logged *e)
 {
-	print(p, "event %llu ", (unsigned long long)e->nr);
+	iomapi_say(p, "event %llu ", (unsigned long long)e->nr);
 	if (e->depth < 2)
-		print(p, "of work");
+		iomapi_say(p, "of work");
 	else if (e->cut)
-		print(p, "after the %scut before event %llu", e->depth > 2 ? "second cut and the "
+		iomapi_say(p, "after the %scut before event %llu",
+			   e->depth > 2 ? "second cut and the "
 									  : "",
-		      (unsigned long long)e->cut);
+			   (unsigned long long)e->cut);
 	else
-		print(p, "after the end of work");
+		iomapi_say(p, "after the end of work");
 }
 
-static void print_run(struct page *p, const struct iomapi_sim_run *run, const char *which,
+static void print_run(struct iomapi_page *p, const struct iomapi_sim_run *run, const char *which,
 		      const struct iomapi_sim_logged *e)
 {
-	print(p, "  %s: ", which);
+	iomapi_say(p, "  %s: ", which);
 	if (!e) {
-		print(p, "it has ended\n");
+		iomapi_say(p, "it has ended\n");
 		return;
 	}
 	print_place(p, e);
-	print(p, ":");
-	p->len += iomapi_sim_print_seen(run, &e->seen, p->text + p->len, SCREEN - p->len);
+	iomapi_say(p, ":");
+	p->len += iomapi_sim_print_seen(run, &e->seen, p->text + p->len,
+					IOMAPI_SIM_SCREEN - p->len);
 }
 
-static void print_what(struct page *p, const struct iomapi_sim_logged *a,
+static void print_what(struct iomapi_page *p,
+			const struct iomapi_sim_logged *a,
 		       const struct iomapi_sim_logged *b)
 {
 	const struct iomapi_sim_seen *x = &a->seen, *y = &b->seen;
@@ -147,27 +132,27 @@ static void print_what(struct page *p, const struct iomapi_sim_logged *a,
 	};
 	const char *sep = " ";
 
-	print(p, "what differs:");
+	iomapi_say(p, "what differs:");
 	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++)
 		if (parts[i].differs) {
-			print(p, "%s%s", sep, parts[i].name);
+			iomapi_say(p, "%s%s", sep, parts[i].name);
 			sep = ", ";
 		}
-	print(p, "\n");
+	iomapi_say(p, "\n");
 }
 
-static void print_difference(struct page *p, const struct iomapi_sim_run *run)
+static void print_difference(struct iomapi_page *p, const struct iomapi_sim_run *run)
 {
 	const struct iomapi_sim_log *log = run->log;
 	const struct iomapi_sim_logged *first = log->next < log->nr ? &log->made[log->next] : NULL;
 	const struct iomapi_sim_logged *second = log->differs ? &log->other : NULL;
 
 	if (!first && !second) {
-		print(p, "no event%s differs: it depends on what was before, or on what never"
+		iomapi_say(p, "no event%s differs: it depends on what was before, or on what never"
 			 " reaches a device\n", log->full ? " of those that were compared" : "");
 		return;
 	}
-	print(p, "the first event that differs, behind %zu that do not:\n", log->next);
+	iomapi_say(p, "the first event that differs, behind %zu that do not:\n", log->next);
 	print_run(p, run, "first run", first);
 	print_run(p, run, "second run", second);
 	if (first && second)
@@ -177,7 +162,7 @@ static void print_difference(struct page *p, const struct iomapi_sim_run *run)
 int iomapi_sim_tell_first(const struct iomapi_sim_run *run, uint64_t seed, const char *why,
 			  struct iomap_sim_report *report)
 {
-	struct page p = { iomapi_sim_alloc(SCREEN), 0 };
+	struct iomapi_page p = { iomapi_sim_alloc(IOMAPI_SIM_SCREEN), 0 };
 
 	if (!p.text)
 		return -ENOMEM;
@@ -185,7 +170,7 @@ int iomapi_sim_tell_first(const struct iomapi_sim_run *run, uint64_t seed, const
 	memcpy(report->oracle, "O46", 4);
 	report->seed = seed;
 	report->token[0] = 0;
-	print(&p, "O46 failed in %s: %s\nseed %llu; ", run->c->name, why,
+	iomapi_say(&p, "O46 failed in %s: %s\nseed %llu; ", run->c->name, why,
 	      (unsigned long long)seed);
 	print_difference(&p, run);
 	iomapi_sim_free(report->text);
