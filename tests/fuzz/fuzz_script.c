@@ -29,13 +29,14 @@ static uint64_t nr_armed(const struct iomap_sim *sim)
 	return nr;
 }
 
+/* The rules of a script that has no mistake. */
 static uint64_t nr_rules(const char *script)
 {
 	uint64_t nr = 0;
 
 	while (*script) {
 		script += strspn(script, " \t\r\n;");
-		nr += *script != 0;
+		nr += *script && strncmp(script, "stay", 4) != 0;	/* no rule: see sim/script.c */
 		script += strcspn(script, ";");
 	}
 	return nr;
