@@ -10,7 +10,8 @@
 
 extern const struct iomapi_room iomapi_room_block, iomapi_room_inode, iomapi_room_writeback;
 extern const struct iomapi_room iomapi_room_buffered;
-extern const struct iomap_backend_ops iomapi_null_backend, iomapi_file_backend;
+extern const struct iomap_backend_ops iomapi_null_backend, iomapi_uring_backend;
+extern const struct iomap_backend_ops iomapi_aio_backend, iomapi_file_backend;
 
 const struct iomapi_room *const iomapi_rooms[IOMAPI_NR_ROOMS] = {
 	[IOMAPI_ROOM_BLOCK] = &iomapi_room_block,
@@ -21,6 +22,8 @@ const struct iomapi_room *const iomapi_rooms[IOMAPI_NR_ROOMS] = {
 
 const struct iomap_backend_ops *const iomapi_backends[] = {
 	&iomapi_null_backend,
+	&iomapi_uring_backend,
+	&iomapi_aio_backend,
 	&iomapi_file_backend,
 	NULL,
 };

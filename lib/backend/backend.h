@@ -10,7 +10,8 @@
 
 #include "base/env.h"
 
-extern const struct iomap_backend_ops iomapi_null_backend, iomapi_file_backend;
+extern const struct iomap_backend_ops iomapi_null_backend, iomapi_uring_backend;
+extern const struct iomap_backend_ops iomapi_aio_backend, iomapi_file_backend;
 
 /* First in, first out, linked through bio->backend[0]: a backend's from queue to reap. */
 struct iomapi_fifo {

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * backend/file.h - a file or block device that is open: file_open.c makes it, file.c works on it.
+ * backend/file.h - a file or block device that is open, for all backends that go through the
+ * kernel: file_open.c makes it, file_io.c carries requests out on it.
  *
  * Threads: only read after it was opened.
  */
 #ifndef IOMAPI_FILE_H
 #define IOMAPI_FILE_H
+
+#include <sys/uio.h>
 
 #include "backend/backend.h"
 
@@ -13,6 +16,7 @@
 
 struct iomapi_file_dev {
 	struct iomap_env *env;
+	const char *scheme;		/* of the backend, for reports */
 	int fd;
 	bool owned, direct, rdonly, block_device;
 	bool locked;			/* EXCLUSIVE, on a file */
@@ -21,9 +25,13 @@ struct iomapi_file_dev {
 
 /* spec is "PATH[,size=N,create]", or NULL: fd is used and stays the caller's.  flags are
  * IOMAP_BDEV_*; what is wrong is reported too. */
-int iomapi_file_open(struct iomap_env *env, const char *spec, int fd, unsigned flags,
-		     uint32_t depth, struct iomapi_file_dev **result);
+int iomapi_file_open(struct iomap_env *env, const char *scheme, const char *spec, int fd,
+		     unsigned flags, uint32_t depth, struct iomapi_file_dev **result);
 void iomapi_file_close(struct iomapi_file_dev *dev);
 uint64_t iomapi_file_size(const struct iomapi_file_dev *dev);	/* now */
+
+/* Blocks; sets the status, and reports an error.  iov: IOMAPI_FILE_SEGS, scratch. */
+void iomapi_file_carry_out(struct iomapi_file_dev *dev, struct iomap_bio *bio, struct iovec *iov);
+void iomapi_file_report(const struct iomapi_file_dev *dev, const struct iomap_bio *bio);
 
 #endif

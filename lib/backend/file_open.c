@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * backend/file_open.c - from the words of "file:" to an open file: options, kind, limits, size.
+ * backend/file_open.c - from the words behind a scheme to an open file: options, kind, limits,
+ * size.
  *
  * Opened with O_DIRECT unless asked for BUFFERED; where that is refused it goes on buffered and
  * says so.  size=N makes a shorter file that long, and never cuts one; create makes a missing file,
@@ -30,20 +31,20 @@ struct file_opts {
 	uint32_t flags;			/* IOMAP_BDEV_* */
 };
 
-static int report(struct iomap_env *env, int error, const char *field, uint64_t value,
+static int report(const struct iomapi_file_dev *dev, int error, const char *field, uint64_t value,
 		  uint64_t bound, const char *what, const char *path)
 {
 	char text[256];
 
-	snprintf(text, sizeof(text), "file:%.150s: %s", path ? path : "", what);
-	iomapi_report(env, .rule = "device", .callback = "file", .field = field, .value = value,
-		      .bound = bound, .text = text);
+	snprintf(text, sizeof(text), "%s:%.150s: %s", dev->scheme, path ? path : "", what);
+	iomapi_report(dev->env, .rule = "device", .callback = dev->scheme, .field = field,
+		      .value = value, .bound = bound, .text = text);
 	return error;
 }
 
 /* ---- options ---- */
 
-static int parse_option(struct iomap_env *env, struct file_opts *o, const char *word)
+static int parse_option(const struct iomapi_file_dev *dev, struct file_opts *o, const char *word)
 {
 	char what[96];
 
@@ -56,39 +57,39 @@ static int parse_option(struct iomap_env *env, struct file_opts *o, const char *
 		if (!iomapi_parse_size(word + 5, &o->size))
 			return 0;
 		snprintf(what, sizeof(what), "size=%.40s is not a size", word + 5);
-		return report(env, -EINVAL, "size", 0, 0, what, o->path);
+		return report(dev, -EINVAL, "size", 0, 0, what, o->path);
 	}
 	snprintf(what, sizeof(what), "unknown option \"%.40s\"", word);
-	return report(env, -EINVAL, "option", 0, 0, what, o->path);
+	return report(dev, -EINVAL, "option", 0, 0, what, o->path);
 }
 
-static int parse(struct iomap_env *env, struct file_opts *o, const char *spec)
+static int parse(const struct iomapi_file_dev *dev, struct file_opts *o, const char *spec)
 {
 	char *word, *save;
 	int rc = 0;
 
 	if (!*spec || strlen(spec) >= sizeof(o->path))
-		return report(env, -EINVAL, "path", strlen(spec), sizeof(o->path) - 1,
+		return report(dev, -EINVAL, "path", strlen(spec), sizeof(o->path) - 1,
 			      "path empty or too long", spec);
 	strcpy(o->path, spec);
 	strtok_r(o->path, ",", &save);
 	while (!rc && (word = strtok_r(NULL, ",", &save)))
-		rc = parse_option(env, o, word);
+		rc = parse_option(dev, o, word);
 	if (!rc && o->create && o->flags & IOMAP_BDEV_RDONLY)
-		rc = report(env, -EINVAL, "create", 0, 0, "create and read-only exclude each other",
+		rc = report(dev, -EINVAL, "create", 0, 0, "create and read-only exclude each other",
 			    o->path);
 	return rc;
 }
 
 /* ---- what kind of file ---- */
 
-static int check_kind(struct iomap_env *env, const struct stat *st, const char *path)
+static int check_kind(const struct iomapi_file_dev *dev, const struct stat *st, const char *path)
 {
 	if (S_ISREG(st->st_mode) || S_ISBLK(st->st_mode))
 		return 0;
 	if (S_ISDIR(st->st_mode))
-		return report(env, -EISDIR, "path", 0, 0, "is a directory", path);
-	return report(env, -EINVAL, "path", st->st_mode & S_IFMT, S_IFREG,
+		return report(dev, -EISDIR, "path", 0, 0, "is a directory", path);
+	return report(dev, -EINVAL, "path", st->st_mode & S_IFMT, S_IFREG,
 		      "neither a file nor a block device", path);
 }
 
@@ -184,9 +185,9 @@ static int open_path(struct iomapi_file_dev *dev, struct file_opts *o)
 	int flags = open_flags(o, S_ISBLK(st.st_mode)), fd = -1, rc;
 
 	if (!exists && (errno != ENOENT || !o->create))
-		return report(dev->env, -errno, "path", (uint64_t)errno, 0, strerror(errno),
+		return report(dev, -errno, "path", (uint64_t)errno, 0, strerror(errno),
 			      o->path);
-	rc = exists ? check_kind(dev->env, &st, o->path) : 0;	/* first: a pipe's open may block */
+	rc = exists ? check_kind(dev, &st, o->path) : 0;	/* first: a pipe's open may block */
 	if (rc)
 		return rc;
 	dev->direct = !(o->flags & IOMAP_BDEV_BUFFERED);
@@ -197,7 +198,7 @@ static int open_path(struct iomapi_file_dev *dev, struct file_opts *o)
 		fd = open(o->path, flags, 0666);
 	}
 	if (fd < 0)
-		return report(dev->env, -errno, "path", (uint64_t)errno, 0, strerror(errno),
+		return report(dev, -errno, "path", (uint64_t)errno, 0, strerror(errno),
 			      o->path);
 	o->made = !exists;
 	return fd;
@@ -208,13 +209,13 @@ static int adopt_fd(struct iomapi_file_dev *dev, const struct file_opts *o)
 	int flags = fcntl(dev->fd, F_GETFL);
 
 	if (flags < 0)
-		return report(dev->env, -errno, "fd", (uint64_t)dev->fd, 0, strerror(errno), NULL);
+		return report(dev, -errno, "fd", (uint64_t)dev->fd, 0, strerror(errno), NULL);
 	if ((flags & O_ACCMODE) == O_WRONLY ||
 	    ((flags & O_ACCMODE) == O_RDONLY && !(o->flags & IOMAP_BDEV_RDONLY)))
-		return report(dev->env, -EACCES, "fd", (uint64_t)dev->fd, 0,
+		return report(dev, -EACCES, "fd", (uint64_t)dev->fd, 0,
 			      "the descriptor was opened for less", NULL);
 	if (flags & O_APPEND)
-		return report(dev->env, -EINVAL, "fd", (uint64_t)dev->fd, 0,
+		return report(dev, -EINVAL, "fd", (uint64_t)dev->fd, 0,
 			      "the descriptor appends: it writes at no address", NULL);
 	dev->direct = flags & O_DIRECT;
 	return 0;
@@ -231,7 +232,7 @@ static int make_size(struct iomapi_file_dev *dev, const struct file_opts *o)
 	if (o->size % dev->limits.logical_block) {
 		snprintf(what, sizeof(what), "size=%llu is not a multiple of the block of %u",
 			 (unsigned long long)o->size, dev->limits.logical_block);
-		return report(dev->env, -EINVAL, "size", o->size, dev->limits.logical_block, what,
+		return report(dev, -EINVAL, "size", o->size, dev->limits.logical_block, what,
 			      o->path);
 	}
 	if (have >= o->size)
@@ -239,18 +240,24 @@ static int make_size(struct iomapi_file_dev *dev, const struct file_opts *o)
 	if (dev->block_device || dev->rdonly) {
 		snprintf(what, sizeof(what), "size=%llu, but the device has %llu bytes",
 			 (unsigned long long)o->size, (unsigned long long)have);
-		return report(dev->env, dev->rdonly ? -EROFS : -EINVAL, "size", o->size, have, what,
+		return report(dev, dev->rdonly ? -EROFS : -EINVAL, "size", o->size, have, what,
 			      o->path);
 	}
 	if (!ftruncate(dev->fd, (off_t)o->size))
 		return 0;
-	return report(dev->env, -errno, "size", o->size, have, strerror(errno), o->path);
+	return report(dev, -errno, "size", o->size, have, strerror(errno), o->path);
 }
 
-static const struct iomap_log_record buffered = {
-	.struct_size = sizeof(buffered), .level = 6, .rule = "device", .callback = "file",
-	.field = "direct", .text = "no direct I/O on this file: buffered",
-};
+static void log_buffered(const struct iomapi_file_dev *dev)
+{
+	const struct iomap_log_record record = {
+		.struct_size = sizeof(record), .level = 6, .rule = "device",
+		.callback = dev->scheme, .field = "direct",
+		.text = "no direct I/O on this file: buffered",
+	};
+
+	iomapi_log(dev->env, &record);
+}
 
 /* The file is open: learn what it is. */
 static int set_up(struct iomapi_file_dev *dev, const struct file_opts *o, uint32_t depth)
@@ -262,7 +269,7 @@ static int set_up(struct iomapi_file_dev *dev, const struct file_opts *o, uint32
 
 	if (fstat(dev->fd, &st))
 		return -errno;
-	rc = check_kind(dev->env, &st, o->path);
+	rc = check_kind(dev, &st, o->path);
 	if (rc)
 		return rc;
 	dev->block_device = S_ISBLK(st.st_mode);
@@ -271,16 +278,16 @@ static int set_up(struct iomapi_file_dev *dev, const struct file_opts *o, uint32
 		int flags = fcntl(dev->fd, F_GETFL);
 
 		if (!dev->owned || fcntl(dev->fd, F_SETFL, flags & ~O_DIRECT))
-			return report(dev->env, -EINVAL, "path", 0, 0, "no direct I/O here",
+			return report(dev, -EINVAL, "path", 0, 0, "no direct I/O here",
 				      o->path);
 		dev->direct = false;
 	}
 	if (wanted_direct && !dev->direct)
-		iomapi_log(dev->env, &buffered);
+		log_buffered(dev);
 	if (o->flags & IOMAP_BDEV_EXCLUSIVE)
 		rc = hold_exclusively(dev);
 	if (rc)
-		return report(dev->env, rc, "path", 0, 0,
+		return report(dev, rc, "path", 0, 0,
 			      rc == -EBUSY ? "held by somebody else" : "cannot be held", o->path);
 	find_limits(dev, depth);
 	return make_size(dev, o);
@@ -296,47 +303,42 @@ static void take_back(struct iomapi_file_dev *dev, const struct file_opts *o)
 	close(dev->fd);
 }
 
-static int open_with(struct iomap_env *env, const char *spec, int fd, struct file_opts *o,
-		     uint32_t depth, struct iomapi_file_dev **result)
+static int open_with(struct iomapi_file_dev *dev, const char *spec, int fd, struct file_opts *o,
+		     uint32_t depth)
 {
-	struct iomapi_file_dev *dev;
-	int rc = spec ? parse(env, o, spec) : 0;
+	int rc = spec ? parse(dev, o, spec) : 0;
 
 	if (rc)
 		return rc;
-	dev = iomapi_zalloc(env, sizeof(*dev));
-	if (!dev)
-		return -ENOMEM;
-	dev->env = env;
-	dev->owned = spec != NULL;
 	dev->fd = spec ? open_path(dev, o) : fd;
 	if (dev->fd < 0)
-		rc = dev->fd;
-	else if (!spec)
+		return dev->fd;
+	if (!spec)
 		rc = adopt_fd(dev, o);
 	if (!rc)
 		rc = set_up(dev, o, depth);
-	if (!rc) {
-		*result = dev;
-		return 0;
-	}
-	if (dev->owned && dev->fd >= 0)
+	if (rc && spec)
 		take_back(dev, o);
-	iomapi_free(env, dev, sizeof(*dev));
 	return rc;
 }
 
-int iomapi_file_open(struct iomap_env *env, const char *spec, int fd, unsigned flags,
-		     uint32_t depth, struct iomapi_file_dev **result)
+int iomapi_file_open(struct iomap_env *env, const char *scheme, const char *spec, int fd,
+		     unsigned flags, uint32_t depth, struct iomapi_file_dev **result)
 {
+	struct iomapi_file_dev *dev = iomapi_zalloc(env, sizeof(*dev));
 	struct file_opts *o = iomapi_zalloc(env, sizeof(*o));	/* large for a stack */
-	int rc;
+	int rc = -ENOMEM;
 
-	if (!o)
-		return -ENOMEM;
-	o->flags = flags;
-	rc = open_with(env, spec, fd, o, depth, result);
+	if (dev && o) {
+		*dev = (struct iomapi_file_dev){ .env = env, .scheme = scheme, .owned = spec };
+		o->flags = flags;
+		rc = open_with(dev, spec, fd, o, depth);
+	}
 	iomapi_free(env, o, sizeof(*o));
+	if (rc)
+		iomapi_free(env, dev, sizeof(*dev));
+	else
+		*result = dev;
 	return rc;
 }
 

@@ -38,6 +38,7 @@ extern const struct iomapi_room iomapi_room_block;
 #define IOMAPI_MAX_QUEUES	8	/* backends in use on one ioq */
 #define IOMAPI_MAX_ATTACHED	16	/* ioqs of one device */
 #define IOMAPI_MAX_DEPTH	32768
+#define IOMAPI_MAX_THREADS	64
 #define IOMAPI_SMALL_SEGS	16	/* in a small piece; there are depth of them */
 #define IOMAPI_BIG_SEGS		1024	/* in a big one */
 #define IOMAPI_NR_BIG		8

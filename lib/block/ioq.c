@@ -282,7 +282,8 @@ static int resolve_opts(struct iomap_ioq_opts *o, const struct iomap_ioq_opts *o
 		o->max_devices = 1024;
 	if (o->backend && strlen(o->backend) >= sizeof(((struct iomap_ioq *)0)->backend))
 		return -EINVAL;
-	if (o->flags & ~(uint32_t)IOMAP_IOQ_SINGLE_ISSUER || o->depth > IOMAPI_MAX_DEPTH)
+	if (o->flags & ~(uint32_t)(IOMAP_IOQ_SINGLE_ISSUER | IOMAP_IOQ_SQPOLL) ||
+	    o->depth > IOMAPI_MAX_DEPTH || o->threads > IOMAPI_MAX_THREADS)
 		return -EINVAL;
 	return 0;
 }

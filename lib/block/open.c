@@ -117,9 +117,6 @@ static int open_queue(struct iomap_ioq *ioq, const struct found *found,
 			*result = &ioq->queues[i];
 			return 0;
 		}
-	if (!ops_complete(found->ops))
-		return report(ioq->env, -EINVAL, found->ops->scheme, "ops", 0, 0,
-			      "a required member is missing");
 	if (ioq->nr_queues == IOMAPI_MAX_QUEUES)
 		return report(ioq->env, -ENOSPC, found->ops->scheme, "queues", ioq->nr_queues,
 			      IOMAPI_MAX_QUEUES, "too many backends on one ioq");
@@ -132,7 +129,11 @@ static int open_queue(struct iomap_ioq *ioq, const struct found *found,
 		append(ioq->reason, sizeof(ioq->reason), reason ? reason : strerror(-rc));
 	}
 	if (rc)
-		return rc;
+		return report(ioq->env, rc, found->ops->scheme, "queue", 0, 0,
+			      reason ? reason : strerror(-rc));
+	if (!ops_complete(found->ops))
+		return report(ioq->env, -EINVAL, found->ops->scheme, "ops", 0, 0,
+			      "a required member is missing");
 	q->ops = found->ops;
 	ioq->nr_queues++;
 	*result = q;

@@ -36,7 +36,7 @@ static uint64_t nr_rules(const char *script)
 
 	while (*script) {
 		script += strspn(script, " \t\r\n;");
-		nr += *script && strncmp(script, "stay", 4) != 0;	/* no rule: see sim/script.c */
+		nr += *script && strncmp(script, "stay", 4) != 0;	/* that is no rule */
 		script += strcspn(script, ";");
 	}
 	return nr;
