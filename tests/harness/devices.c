@@ -76,8 +76,8 @@ void t_temp_remove(void)
 	temp_dir[0] = '\0';
 }
 
-static void start(struct t_device *d, const char *spec, unsigned flags,
-		  const struct iomap_ioq_opts *opts)
+static int try_start(struct t_device *d, const char *spec, unsigned flags,
+		     const struct iomap_ioq_opts *opts)
 {
 	struct iomap_bdev_opts bdev_opts = { .struct_size = sizeof(bdev_opts), .flags = flags };
 	struct iomap_env_opts env_opts = { .struct_size = sizeof(env_opts) };
@@ -86,6 +86,7 @@ static void start(struct t_device *d, const char *spec, unsigned flags,
 
 	memset(d, 0, sizeof(*d));
 	d->sim = sim;
+	d->keeps = strncmp(spec, "null:", 5) != 0;
 	if (sim)
 		iomap_sim_env_opts(sim, &env_opts);
 	t_env_start(&d->t, &env_opts);
@@ -93,9 +94,17 @@ static void start(struct t_device *d, const char *spec, unsigned flags,
 	if (!rc)
 		rc = iomap_bdev_open(d->ioq, spec, &bdev_opts, &d->bdev);
 	t_temp_remove();		/* open or not: what is open lives on */
-	ck_assert_int_eq(rc, 0);
+	if (rc)
+		return rc;
 	d->limits.struct_size = sizeof(d->limits);
 	iomap_bdev_limits(d->bdev, &d->limits);
+	return 0;
+}
+
+static void start(struct t_device *d, const char *spec, unsigned flags,
+		  const struct iomap_ioq_opts *opts)
+{
+	ck_assert_int_eq(try_start(d, spec, flags, opts), 0);
 }
 
 /* Whose discards read as zeros: the stories of all devices ask for that. */
@@ -110,30 +119,81 @@ static void start_sim(struct t_device *d)
 
 	ck_assert_int_eq(iomap_sim_new(&opts, &d->sim), 0);
 	start(d, "sim:disk", 0, NULL);
-	d->keeps = true;
 }
 
-void t_device_start(struct t_device *d, enum t_device_kind kind)
+/* The kinds that are files of the kernel's. */
+static const struct {
+	const char *scheme;
+	unsigned flags;
+	struct iomap_ioq_opts opts;
+} files[T_NR_DEVICES] = {
+	[T_FILE] = { .scheme = "file" },
+	[T_FILE_BUFFERED] = { .scheme = "file", .flags = IOMAP_BDEV_BUFFERED },
+	[T_THREAD] = { .scheme = "file", .opts.threads = 3 },
+	[T_AIO] = { .scheme = "aio" },
+	[T_URING] = { .scheme = "uring" },
+	[T_URING_SINGLE] = { .scheme = "uring", .opts.flags = IOMAP_IOQ_SINGLE_ISSUER },
+	[T_AUTO] = { .scheme = "auto" },
+};
+
+const char *t_device_scheme(enum t_device_kind kind)
 {
+	switch (kind) {
+	case T_MEM:
+		return "mem";
+	case T_NULL:
+		return "null";
+	case T_SIM:
+		return "sim";
+	default:
+		return files[kind].scheme;
+	}
+}
+
+static int start_file(struct t_device *d, enum t_device_kind kind)
+{
+	struct iomap_ioq_opts opts = files[kind].opts;
 	char path[128], spec[192];
 
+	opts.struct_size = sizeof(opts);
+	t_temp_path(path, sizeof(path), "device");
+	snprintf(spec, sizeof(spec), "%s:%s,size=16m,create", files[kind].scheme, path);
+	return try_start(d, spec, files[kind].flags, &opts);
+}
+
+static int start_kind(struct t_device *d, enum t_device_kind kind)
+{
 	d->sim = NULL;
 	switch (kind) {
 	case T_SIM:
 		start_sim(d);
-		return;
+		return 0;
 	case T_MEM:
 		t_device_start_mem(d, "", NULL);
-		return;
+		return 0;
 	case T_NULL:
-		start(d, "null:16m", 0, NULL);
-		return;
+		return try_start(d, "null:16m", 0, NULL);
 	default:
-		t_temp_path(path, sizeof(path), "device");
-		snprintf(spec, sizeof(spec), "file:%s,size=16m,create", path);
-		start(d, spec, kind == T_FILE_BUFFERED ? IOMAP_BDEV_BUFFERED : 0, NULL);
-		d->keeps = true;
+		return start_file(d, kind);
 	}
+}
+
+void t_device_start(struct t_device *d, enum t_device_kind kind)
+{
+	ck_assert_int_eq(start_kind(d, kind), 0);
+}
+
+int t_device_next(struct t_device *d, int kind)
+{
+	for (; kind < T_NR_DEVICES; kind++) {
+		int rc = start_kind(d, (enum t_device_kind)kind);
+
+		if (!rc)
+			break;
+		ck_assert_int_eq(rc, -ENOTSUP);
+		t_device_stop(d);
+	}
+	return kind;
 }
 
 void t_device_start_mem(struct t_device *d, const char *options, const struct iomap_ioq_opts *opts)
@@ -143,7 +203,6 @@ void t_device_start_mem(struct t_device *d, const char *options, const struct io
 	snprintf(spec, sizeof(spec), "mem:m%s%s", *options ? "," : "", options);
 	d->sim = NULL;
 	start(d, spec, 0, opts);
-	d->keeps = true;
 	d->mem = t_mem_find("m");
 	ck_assert_ptr_nonnull(d->mem);
 }

@@ -17,7 +17,10 @@
 
 #include <iomap/sim.h>
 
-enum t_device_kind { T_MEM, T_NULL, T_FILE, T_FILE_BUFFERED, T_SIM, T_NR_DEVICES };
+enum t_device_kind {
+	T_MEM, T_NULL, T_FILE, T_FILE_BUFFERED, T_THREAD, T_AIO, T_URING, T_URING_SINGLE, T_AUTO,
+	T_SIM, T_NR_DEVICES
+};
 #define T_DEVICE_BYTES	(16u << 20)
 
 struct t_device {
@@ -29,13 +32,19 @@ struct t_device {
 	struct iomap_bdev_limits limits;
 	bool keeps;			/* gives back what was written */
 };
+/* A kind that may be missing here (no io_uring, no libaio) must not be, where it is named alone. */
 void t_device_start(struct t_device *d, enum t_device_kind kind);
+const char *t_device_scheme(enum t_device_kind kind);
 /* "mem:m" with more options, on an ioq with those */
 void t_device_start_mem(struct t_device *d, const char *options, const struct iomap_ioq_opts *opts);
 void t_device_stop(struct t_device *d);
 
+/* Whichever kinds are here: conform/test_backends.c says which have to be. */
 #define each_device(d, kind) \
-	for ((kind) = T_MEM; (kind) < T_NR_DEVICES && (t_device_start((d), (kind)), true); (kind)++)
+	for ((kind) = t_device_next((d), T_MEM); (kind) < T_NR_DEVICES; \
+	     (kind) = t_device_next((d), (kind) + 1))
+/* Starts the first kind from there on that is here; T_NR_DEVICES: none. */
+int t_device_next(struct t_device *d, int kind);
 
 /* A directory of this test's own, made when first asked for; remove is harmless at any time. */
 const char *t_temp_dir(void);
