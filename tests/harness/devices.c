@@ -145,6 +145,8 @@ const char *t_device_scheme(enum t_device_kind kind)
 		return "null";
 	case T_SIM:
 		return "sim";
+	case T_NEW:
+		return "ram";
 	default:
 		return files[kind].scheme;
 	}
@@ -173,6 +175,8 @@ static int start_kind(struct t_device *d, enum t_device_kind kind)
 		return 0;
 	case T_NULL:
 		return try_start(d, "null:16m", 0, NULL);
+	case T_NEW:
+		return try_start(d, "ram:16m", 0, NULL);
 	default:
 		return start_file(d, kind);
 	}

@@ -12,6 +12,7 @@
  */
 #include "harness/harness.h"
 #include "harness/memdev.h"
+#include "new_backend/ram.h"
 
 #include <pthread.h>
 #include <sys/mman.h>
@@ -305,21 +306,22 @@ unsigned t_env_count(const struct t_env *t, enum iomap_trace_event event)
 	return n;
 }
 
-/* What the test asked for, and mem: behind it. */
+/* What the test asked for, behind it mem: and the ram: of examples/new_backend. */
 static void list_backends(struct t_env *t, const struct iomap_env_opts *opts)
 {
 	unsigned n = 0;
 
 	while (opts && opts->backends && opts->backends[n])
 		n++;
-	t->backends = calloc(n + 2, sizeof(*t->backends));
-	t->backend_args = calloc(n + 2, sizeof(*t->backend_args));
+	t->backends = calloc(n + 3, sizeof(*t->backends));
+	t->backend_args = calloc(n + 3, sizeof(*t->backend_args));
 	ck_assert(t->backends && t->backend_args);
 	for (unsigned i = 0; i < n; i++) {
 		t->backends[i] = opts->backends[i];
 		t->backend_args[i] = opts->backend_args ? opts->backend_args[i] : NULL;
 	}
 	t->backends[n] = &t_mem_backend;
+	t->backends[n + 1] = &ram_backend;
 }
 
 static void forget(struct t_env *t)

@@ -71,8 +71,8 @@ struct t_env {
 	const struct iomap_backend_ops **backends;	/* the harness's */
 	void **backend_args;
 };
-/* opts may be NULL; allocator, log and trace hooks in it are replaced.  Device schemes "mem:" and
- * whatever is built in are there. */
+/* opts may be NULL; allocator, log and trace hooks in it are replaced.  Device schemes "mem:",
+ * "ram:" and whatever is built in are there. */
 void t_env_start(struct t_env *t, const struct iomap_env_opts *opts);
 /* The same, but t is zeroed by the caller, who may have set fail_at, and looks at the result. */
 int t_env_try_start(struct t_env *t, const struct iomap_env_opts *opts);
