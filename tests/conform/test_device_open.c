@@ -3,16 +3,15 @@
  * test_device_open.c - device strings, files that are not there or not right, sizes, full disks.
  */
 #include <fcntl.h>
-#include <linux/loop.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "harness/devices.h"
+#include "harness/loop.h"
 
 #define KB 1024u
 
@@ -340,48 +339,20 @@ CASE(unreadable_files_say_so, "", "Permission denied is -EACCES with the path's 
 
 /* ---- block devices ---- */
 
-/* A loop device of 8 MiB over a file without a name; it goes away with its last user.  -1: none. */
-static int open_loop(char *path, size_t size)
-{
-	struct loop_config config = { .info = { .lo_flags = LO_FLAGS_AUTOCLEAR } };
-	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC), nr, fd;
-	char backing[128];
-
-	if (control < 0)
-		return -1;
-	nr = ioctl(control, LOOP_CTL_GET_FREE);
-	close(control);
-	snprintf(path, size, "/dev/loop%d", nr);
-	fd = nr < 0 ? -1 : open(path, O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		return -1;
-	t_temp_path(backing, sizeof(backing), "backing");
-	config.fd = (uint32_t)open(backing, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
-	if (ftruncate((int)config.fd, 8192 * KB) || ioctl(fd, LOOP_CONFIGURE, &config)) {
-		close(fd);
-		fd = -1;
-	}
-	close((int)config.fd);
-	t_temp_remove();
-	return fd;
-}
-
 CASE(a_block_device_is_a_device, "", "Its size and data, zeroes and discards, and held exclusively")
 {
 	struct iomap_bdev_opts exclusive = { .struct_size = sizeof(exclusive),
 					     .flags = IOMAP_BDEV_EXCLUSIVE };
 	uint8_t *in = t_buffer(64 * KB, 5), *out = t_buffer(64 * KB, 0);
-	char path[64], spec[160];
 	struct iomap_bdev *first;
+	struct t_loop loop;
 	struct fixture f;
-	int fd = open_loop(path, sizeof(path));
+	char spec[64];
 
-	if (fd < 0) {
-		t_temp_remove();
+	if (t_loop_start(&loop, 8192 * KB, 512))
 		t_skip("no loop device to be had");
-	}
 	start(&f);
-	snprintf(spec, sizeof(spec), "file:%s", path);
+	snprintf(spec, sizeof(spec), "file:%s", loop.path);
 	ck_assert_int_eq(try_open(&f, spec, IOMAP_BDEV_EXCLUSIVE), 0);
 	ck_assert_uint_eq(size_of(f.bdev), 8192 * KB);
 	ck_assert_int_eq(t_io(f.bdev, IOMAP_BIO_WRITE, 4096 * KB, in, 64 * KB, IOMAP_BIO_FUA), 0);
@@ -395,15 +366,15 @@ CASE(a_block_device_is_a_device, "", "Its size and data, zeroes and discards, an
 	first = f.bdev;
 	ck_assert_int_eq(try_open(&f, spec, IOMAP_BDEV_EXCLUSIVE), -EBUSY);
 	iomap_bdev_close(&first);
-	snprintf(spec, sizeof(spec), "file:%s,size=1g", path);
+	snprintf(spec, sizeof(spec), "file:%s,size=1g", loop.path);
 	ck_assert_int_eq(try_open(&f, spec, 0), -EINVAL);	/* it cannot be made longer */
 	ck_assert_str_eq(f.t.last_field, "size");
 	/* Only an open can hold it. */
-	ck_assert_int_eq(iomap_bdev_open_fd(f.ioq, fd, &exclusive, &f.bdev), -ENOTSUP);
-	ck_assert_int_eq(iomap_bdev_open_fd(f.ioq, fd, NULL, &f.bdev), 0);
+	ck_assert_int_eq(iomap_bdev_open_fd(f.ioq, loop.fd, &exclusive, &f.bdev), -ENOTSUP);
+	ck_assert_int_eq(iomap_bdev_open_fd(f.ioq, loop.fd, NULL, &f.bdev), 0);
 	ck_assert_uint_eq(size_of(f.bdev), 8192 * KB);
 	stop(&f);
-	close(fd);
+	t_loop_stop(&loop);
 }
 
 /* ---- no room ---- */
