@@ -152,9 +152,10 @@ static void limits(void *arg, struct iomap_bdev_limits *l)
 
 /* ---- optional: a device on more queues than the one it was opened on ---- */
 
-/* A ring would register the descriptor here; dev_detach takes it out again, before dev_close.  The
- * requests of two queues meet in memory without a lock: the order of those that overlap was the
- * client's business on any device. */
+/* A ring would register the descriptor here; dev_detach takes it out again.  That one is called for
+ * each queue the device is on, the one it was opened on too, before dev_close; not after a fork.
+ * The requests of two queues meet in memory without a lock: the order of those that overlap was
+ * the client's business on any device. */
 static int dev_attach(void *dev, void *queue)
 {
 	(void)dev, (void)queue;
