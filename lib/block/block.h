@@ -39,6 +39,7 @@ extern const struct iomapi_room iomapi_room_block;
 #define IOMAPI_MAX_ATTACHED	16	/* ioqs of one device */
 #define IOMAPI_MAX_DEPTH	32768
 #define IOMAPI_MAX_THREADS	64
+#define IOMAPI_MAX_SCHEME	16
 #define IOMAPI_SMALL_SEGS	16	/* in a small piece; there are depth of them */
 #define IOMAPI_BIG_SEGS		1024	/* in a big one */
 #define IOMAPI_NR_BIG		8
@@ -168,7 +169,7 @@ struct iomap_ioq {
 	struct iomapi_driver driver;
 	struct iomap_env *env;
 	struct iomap_ioq_opts opts;	/* resolved */
-	char backend[16];		/* opts.backend: the caller's string may go */
+	char backend[IOMAPI_MAX_SCHEME]; /* opts.backend: the caller's string may go */
 	const void *owner;		/* SINGLE_ISSUER: iomapi_self of the opener */
 	iomap_word refs;		/* the opener's and one per attached device */
 
@@ -197,7 +198,18 @@ struct iomap_ioq {
 	struct iomapi_piece *free_small, *free_big;
 	void *small_slab, *big_slab;
 	uint64_t nr_parked, in_flight, background_bytes, batches, full;	/* read by stats */
-	char reason[256];
+	const struct iomap_backend_ops *denied[IOMAPI_MAX_QUEUES];	/* said -ENOTSUP */
+	uint32_t nr_denied;
+	uint32_t used_len;		/* of reason: what is in use; then what is not, and why */
+	char reason[512];
+};
+
+/* A backend by its name, and how its queue is opened. */
+struct iomapi_found {
+	const struct iomap_backend_ops *ops;
+	void *arg;
+	uint32_t threads;	/* where the ioq's options say nothing */
+	bool passed_over;	/* if it is denied there is another one: no report */
 };
 
 struct iomapi_attached {
@@ -208,6 +220,7 @@ struct iomapi_attached {
 struct iomap_bdev {
 	struct iomap_env *env;
 	const struct iomap_backend_ops *ops;
+	struct iomapi_found found;	/* to attach it as it was opened */
 	void *dev;
 	struct iomap_bdev_limits limits;
 	uint32_t flags;			/* the opener's */
@@ -247,6 +260,17 @@ static inline struct iomap_ioq *iomapi_bio_ioq(struct iomap_bio *bio)
 
 /* Options of a caller whose struct may be shorter or longer than ours; dst is zeroed first. */
 int iomapi_opts_copy(void *dst, size_t size, const void *src);
+
+/* scheme.c: which backend a device string means, and its queue on an ioq; the claim is held. */
+struct iomapi_choice {
+	struct iomapi_found found[3];	/* best first */
+	unsigned nr;
+};
+/* Cut "scheme:rest"; scheme has room for IOMAPI_MAX_SCHEME. */
+int iomapi_parse_spec(struct iomap_env *env, const char *spec, char *scheme, const char **rest);
+int iomapi_choose(const struct iomap_ioq *ioq, const char *scheme, struct iomapi_choice *choice);
+int iomapi_queue_open(struct iomap_ioq *ioq, const struct iomapi_found *found,
+		      struct iomapi_queue **queue);
 
 /* bdev.c: submit with the room's flags; upto with IOMAPI_HOW_TICKET. */
 void iomapi_bio_submit(struct iomap_bio *bio, unsigned how, uint64_t upto);

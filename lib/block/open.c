@@ -1,20 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * block/open.c - devices come and go: "scheme:rest" finds a backend, the backend opens the rest.
+ * block/open.c - devices come and go: on a backend that scheme.c has found.
  *
- * The client's own backends are looked through before the built-in ones, so that it may replace
- * them.  A backend's queue is opened on an ioq when its first device comes, and lives as long as
- * the ioq.  What a backend says about its device is checked once, here.
+ * What a backend says about its device is checked once, here.
  *
  * Threads: any.  Open, attach and close claim the ioq: backends see their calls one at a time.
  */
-#include <stdio.h>
-#include <string.h>
-
 #include "base/log.h"
 #include "block/block.h"
 
-#define MAX_SCHEME	16
 #define SLICE_NS	1000000		/* a close that waits on several queues in turn */
 #define OPEN_FLAGS	(IOMAP_BDEV_RDONLY | IOMAP_BDEV_BUFFERED | IOMAP_BDEV_EXCLUSIVE)
 
@@ -24,120 +18,6 @@ static int report(struct iomap_env *env, int error, const char *callback, const 
 	iomapi_report(env, .rule = "device", .callback = callback, .field = field, .value = value,
 		      .bound = bound, .text = text);
 	return error;
-}
-
-/* ---- which backend ---- */
-
-struct found {
-	const struct iomap_backend_ops *ops;
-	void *arg;
-};
-
-static bool is_scheme(const struct iomap_backend_ops *ops, const char *scheme)
-{
-	return !strcmp(ops->scheme, scheme);
-}
-
-static bool find_backend(struct iomap_env *env, const char *scheme, struct found *found)
-{
-	const struct iomap_env_opts *o = iomapi_env_opts(env);
-
-	for (unsigned i = 0; o->backends && o->backends[i]; i++)
-		if (is_scheme(o->backends[i], scheme)) {
-			*found = (struct found){ o->backends[i],
-						 o->backend_args ? o->backend_args[i] : NULL };
-			return true;
-		}
-	for (unsigned i = 0; iomapi_backends[i]; i++)
-		if (is_scheme(iomapi_backends[i], scheme)) {
-			*found = (struct found){ iomapi_backends[i], NULL };
-			return true;
-		}
-	return false;
-}
-
-static void append(char *text, size_t size, const char *word)
-{
-	size_t used = strlen(text);
-
-	snprintf(text + used, size - used, "%s", word);
-}
-
-static int report_no_backend(struct iomap_env *env, const char *scheme)
-{
-	const struct iomap_env_opts *o = iomapi_env_opts(env);
-	char text[256];
-
-	snprintf(text, sizeof(text), "no backend \"%s:\"; there are", scheme);
-	for (unsigned i = 0; o->backends && o->backends[i]; i++) {
-		append(text, sizeof(text), " ");
-		append(text, sizeof(text), o->backends[i]->scheme);
-	}
-	for (unsigned i = 0; iomapi_backends[i]; i++) {
-		append(text, sizeof(text), " ");
-		append(text, sizeof(text), iomapi_backends[i]->scheme);
-	}
-	return report(env, -ENOTSUP, "iomap_bdev_open", "scheme", 0, 0, text);
-}
-
-/* Cut "scheme:rest"; the rest is what follows the colon. */
-static int parse_spec(struct iomap_env *env, const char *spec, char *scheme, const char **rest)
-{
-	const char *colon = spec ? strchr(spec, ':') : NULL;
-	char text[256];
-
-	if (!colon || colon == spec || colon - spec >= MAX_SCHEME) {
-		snprintf(text, sizeof(text), "\"%s\" is not SCHEME:...", spec ? spec : "");
-		return report(env, -EINVAL, "iomap_bdev_open", "spec", 0, 0, text);
-	}
-	memcpy(scheme, spec, (size_t)(colon - spec));
-	scheme[colon - spec] = '\0';
-	*rest = colon + 1;
-	return 0;
-}
-
-/* ---- the backend's queue on an ioq; the claim is held ---- */
-
-static bool ops_complete(const struct iomap_backend_ops *ops)
-{
-	return ops->queue_open && ops->queue_close && ops->queue_abandon && ops->dev_open &&
-	       ops->dev_close && ops->limits && ops->queue && ops->commit && ops->reap &&
-	       ops->wakeup;
-}
-
-static int open_queue(struct iomap_ioq *ioq, const struct found *found,
-		      struct iomapi_queue **result)
-{
-	const char *reason = NULL;
-	struct iomapi_queue *q;
-	int rc;
-
-	for (uint32_t i = 0; i < ioq->nr_queues; i++)
-		if (ioq->queues[i].ops == found->ops) {
-			*result = &ioq->queues[i];
-			return 0;
-		}
-	if (ioq->nr_queues == IOMAPI_MAX_QUEUES)
-		return report(ioq->env, -ENOSPC, found->ops->scheme, "queues", ioq->nr_queues,
-			      IOMAPI_MAX_QUEUES, "too many backends on one ioq");
-	q = &ioq->queues[ioq->nr_queues];
-	rc = found->ops->queue_open(found->arg, ioq->env, &ioq->opts, &q->queue, &reason);
-	append(ioq->reason, sizeof(ioq->reason), ioq->reason[0] ? "; " : "");
-	append(ioq->reason, sizeof(ioq->reason), found->ops->scheme);
-	if (rc || reason) {
-		append(ioq->reason, sizeof(ioq->reason), ": ");
-		append(ioq->reason, sizeof(ioq->reason), reason ? reason : strerror(-rc));
-	}
-	if (rc)
-		return report(ioq->env, rc, found->ops->scheme, "queue", 0, 0,
-			      reason ? reason : strerror(-rc));
-	if (!ops_complete(found->ops))
-		return report(ioq->env, -EINVAL, found->ops->scheme, "ops", 0, 0,
-			      "a required member is missing");
-	q->ops = found->ops;
-	ioq->nr_queues++;
-	*result = q;
-	return 0;
 }
 
 /* ---- what the backend says of its device ---- */
@@ -179,11 +59,12 @@ static int take_limits(struct iomap_bdev *bdev)
 
 /* ---- open, attach, close ---- */
 
-static int open_on(struct iomap_bdev *bdev, struct iomap_ioq *ioq, const struct found *found,
-		   const char *path, int fd, const struct iomap_bdev_opts *opts)
+static int open_on(struct iomap_bdev *bdev, struct iomap_ioq *ioq,
+		   const struct iomapi_found *found, const char *path, int fd,
+		   const struct iomap_bdev_opts *opts)
 {
 	struct iomapi_queue *q;
-	int rc = open_queue(ioq, found, &q);
+	int rc = iomapi_queue_open(ioq, found, &q);
 
 	if (rc)
 		return rc;
@@ -191,6 +72,7 @@ static int open_on(struct iomap_bdev *bdev, struct iomap_ioq *ioq, const struct 
 	if (rc)
 		return rc;
 	bdev->ops = found->ops;
+	bdev->found = *found;
 	rc = take_limits(bdev);
 	if (rc) {
 		found->ops->dev_close(bdev->dev);
@@ -199,6 +81,20 @@ static int open_on(struct iomap_bdev *bdev, struct iomap_ioq *ioq, const struct 
 	bdev->attached[0] = (struct iomapi_attached){ ioq, q };
 	bdev->nr_attached = 1;
 	return 0;
+}
+
+/* The first that works here; what is wrong with the path or the device itself ends the search. */
+static int open_first(struct iomap_bdev *bdev, struct iomap_ioq *ioq,
+		      const struct iomapi_choice *choice, const char *path, int fd,
+		      const struct iomap_bdev_opts *opts)
+{
+	int rc = -ENOTSUP;
+
+	for (unsigned i = 0; i < choice->nr && rc == -ENOTSUP; i++)
+		rc = open_on(bdev, ioq, &choice->found[i], path, fd, opts);
+	if (rc == -ENOTSUP && choice->nr > 1)
+		return report(ioq->env, rc, "iomap_bdev_open", "scheme", 0, 0, ioq->reason);
+	return rc;
 }
 
 static int may_open(struct iomap_ioq *ioq)
@@ -215,8 +111,8 @@ static int open_device(struct iomap_ioq *ioq, const char *scheme, const char *pa
 {
 	struct iomap_env *env = ioq->env;
 	struct iomap_bdev_opts opts;
+	struct iomapi_choice choice;
 	struct iomap_bdev *bdev;
-	struct found found;
 	int rc = iomapi_opts_copy(&opts, sizeof(opts), given);
 
 	if (rc)
@@ -225,15 +121,16 @@ static int open_device(struct iomap_ioq *ioq, const char *scheme, const char *pa
 	if (opts.flags & ~(uint32_t)OPEN_FLAGS)
 		return report(env, -EINVAL, "iomap_bdev_open", "flags", opts.flags, OPEN_FLAGS,
 			      "unknown flag");
-	if (!find_backend(env, scheme, &found))
-		return report_no_backend(env, scheme);
+	rc = iomapi_choose(ioq, scheme, &choice);
+	if (rc)
+		return rc;
 	bdev = iomapi_zalloc(env, sizeof(*bdev));
 	if (!bdev)
 		return -ENOMEM;
 	bdev->env = env;
 	bdev->flags = opts.flags;
 	iomapi_ioq_claim(ioq);
-	rc = open_on(bdev, ioq, &found, path, fd, &opts);
+	rc = open_first(bdev, ioq, &choice, path, fd, &opts);
 	iomapi_ioq_unclaim(ioq);
 	if (rc) {
 		iomapi_free(env, bdev, sizeof(*bdev));
@@ -248,21 +145,20 @@ static int open_device(struct iomap_ioq *ioq, const char *scheme, const char *pa
 IOMAP_API int iomap_bdev_open(struct iomap_ioq *ioq, const char *spec,
 			      const struct iomap_bdev_opts *opts, struct iomap_bdev **bdev)
 {
-	char scheme[MAX_SCHEME];
+	char scheme[IOMAPI_MAX_SCHEME];
 	const char *rest;
 	int rc = may_open(ioq);
 
 	*bdev = NULL;
 	if (rc)
 		return rc;
-	rc = parse_spec(ioq->env, spec, scheme, &rest);
+	rc = iomapi_parse_spec(ioq->env, spec, scheme, &rest);
 	return rc ? rc : open_device(ioq, scheme, rest, -1, opts, bdev);
 }
 
 IOMAP_API int iomap_bdev_open_fd(struct iomap_ioq *ioq, int fd, const struct iomap_bdev_opts *opts,
 				 struct iomap_bdev **bdev)
 {
-	const char *scheme = ioq->opts.backend ? ioq->opts.backend : "file";
 	int rc = may_open(ioq);
 
 	*bdev = NULL;
@@ -271,22 +167,19 @@ IOMAP_API int iomap_bdev_open_fd(struct iomap_ioq *ioq, int fd, const struct iom
 	if (fd < 0)
 		return report(ioq->env, -EINVAL, "iomap_bdev_open_fd", "fd", (uint64_t)fd, 0,
 			      "not a descriptor");
-	return open_device(ioq, scheme, NULL, fd, opts, bdev);
+	return open_device(ioq, "auto", NULL, fd, opts, bdev);
 }
 
 static int attach_claimed(struct iomap_bdev *bdev, struct iomap_ioq *ioq)
 {
 	uint32_t nr = bdev->nr_attached;
 	struct iomapi_queue *q;
-	struct found found;
 	int rc;
 
 	if (nr == IOMAPI_MAX_ATTACHED)
 		return report(bdev->env, -ENOSPC, "iomap_bdev_attach", "ioqs", nr,
 			      IOMAPI_MAX_ATTACHED, "attached to too many queues");
-	if (!find_backend(bdev->env, bdev->ops->scheme, &found))
-		return -ENOTSUP;
-	rc = open_queue(ioq, &found, &q);
+	rc = iomapi_queue_open(ioq, &bdev->found, &q);
 	if (!rc)
 		rc = bdev->ops->dev_attach(bdev->dev, q->queue);
 	if (rc)
