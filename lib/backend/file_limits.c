@@ -24,7 +24,7 @@
 
 #include "backend/file.h"
 
-#define MAX_BYTES	((uint64_t)1 << 30)
+#define MAX_BYTES	(1u << 30)
 #define MAX_BLOCK	65536
 #define KB		1024u
 
@@ -65,16 +65,16 @@ static bool read_text(const struct iomapi_file_dev *dev, const char *name, char 
 	return n > 0;
 }
 
-/* otherwise: also for what is no number. */
-static uint64_t read_number(const struct iomapi_file_dev *dev, const char *name, uint64_t otherwise)
+/* At most; that also where nothing is said, or no number. */
+static uint32_t read_number(const struct iomapi_file_dev *dev, const char *name, uint32_t most)
 {
 	char text[32], *end;
 	uint64_t n;
 
 	if (!read_text(dev, name, text, sizeof(text)))
-		return otherwise;
+		return most;
 	n = strtoull(text, &end, 10);
-	return end == text || *end ? otherwise : n;
+	return end == text || *end || n > most ? most : (uint32_t)n;
 }
 
 /* No machine of ours has had one: this has never said yes. */
@@ -104,7 +104,7 @@ static bool direct_alignment(const struct iomapi_file_dev *dev, uint32_t *block,
 	*block = *memory = 4096;
 	if (dev->block_device && !ioctl(dev->fd, BLKSSZGET, &sector) && sector > 0) {
 		*block = (uint32_t)sector;
-		*memory = (uint32_t)read_number(dev, "dma_alignment", *block - 1) + 1;
+		*memory = read_number(dev, "dma_alignment", *block - 1) + 1;
 	}
 	return true;
 }
@@ -135,7 +135,8 @@ static uint32_t physical_block(const struct iomapi_file_dev *dev, uint32_t at_le
 
 /*
  * Where statx has put them since Linux 6.11; headers may be older than the kernel.  It counts in
- * where a partition starts.  No device of ours has had them: these have only been seen as 0.
+ * where a partition starts, and a write within them never crosses the device's boundary.  No device
+ * of ours has had them: these have only been seen as 0.
  */
 #define STATX_ATOMIC		0x10000u
 #define STATX_ATOMIC_AT		0xa8
@@ -151,7 +152,6 @@ static void find_atomic_limits(const struct iomapi_file_dev *dev, struct iomap_b
 	memcpy(&unit, (const char *)&stx + STATX_ATOMIC_AT, sizeof(unit));
 	l->atomic_min = unit.min;
 	l->atomic_max = unit.max;
-	l->atomic_boundary = (uint32_t)read_number(dev, "atomic_write_boundary_bytes", 0);
 }
 
 /* ---- the queue ---- */
@@ -169,10 +169,8 @@ static void find_queue_limits(const struct iomapi_file_dev *dev, struct iomap_bd
 		l->caps &= ~IOMAP_CAP_FUA;	/* a write and one flush for many, instead */
 	if (read_text(dev, "write_cache", cache, sizeof(cache)) && !strcmp(cache, "write through"))
 		l->caps &= ~IOMAP_CAP_VOLATILE_CACHE;
-	l->max_bytes = KB * iomapi_min(read_number(dev, "max_sectors_kb", MAX_BYTES / KB),
-				       MAX_BYTES / KB);
-	l->max_segs = (uint32_t)iomapi_min(read_number(dev, "max_segments", IOMAPI_FILE_SEGS),
-					   (uint64_t)IOMAPI_FILE_SEGS);
+	l->max_bytes = (uint64_t)KB * read_number(dev, "max_sectors_kb", MAX_BYTES / KB);
+	l->max_segs = read_number(dev, "max_segments", IOMAPI_FILE_SEGS);
 }
 
 void iomapi_file_find_limits(struct iomapi_file_dev *dev, uint32_t depth)

@@ -176,7 +176,8 @@ static int adopt_fd(struct iomapi_file_dev *dev, const struct file_opts *o)
 	return 0;
 }
 
-/* The end of a file that is no whole block would be out of reach, and nobody would know. */
+/* The end of a file that is no whole block would be out of reach, and nobody would know; who gives
+ * a size=N has said how much he needs. */
 static int check_size(const struct iomapi_file_dev *dev, uint64_t size, const struct file_opts *o)
 {
 	uint32_t block = dev->limits.logical_block;
@@ -206,7 +207,7 @@ static int make_size(struct iomapi_file_dev *dev, const struct file_opts *o)
 			      o->path);
 	}
 	if (have >= o->size)
-		return check_size(dev, have, o);
+		return 0;
 	if (dev->block_device || dev->rdonly) {
 		snprintf(what, sizeof(what), "size=%llu, but the device has %llu bytes",
 			 (unsigned long long)o->size, (unsigned long long)have);
