@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * backend/file.h - a file or block device that is open, for all backends that go through the
- * kernel: file_open.c makes it, file_io.c carries requests out on it.
+ * kernel: file_open.c makes it, file_limits.c asks what it takes, file_io.c carries requests out on
+ * it.
  *
  * Threads: only read after it was opened.
  */
@@ -28,8 +29,16 @@ struct iomapi_file_dev {
 int iomapi_file_open(struct iomap_env *env, const char *scheme, const char *spec, int fd,
 		     unsigned flags, uint32_t depth, struct iomapi_file_dev **result);
 void iomapi_file_close(struct iomapi_file_dev *dev);
-uint64_t iomapi_file_size(const struct iomapi_file_dev *dev);	/* now */
 
+uint64_t iomapi_file_size(const struct iomapi_file_dev *dev);	/* now */
+bool iomapi_file_takes_direct(const struct iomapi_file_dev *dev);
+/* Zones that have to be written in order: the kernel's answer to any other write is an error. */
+bool iomapi_file_is_zoned(const struct iomapi_file_dev *dev);
+/* Fills dev->limits; of what cannot be asked it takes the least that any kernel has. */
+void iomapi_file_find_limits(struct iomapi_file_dev *dev, uint32_t depth);
+
+/* RWF_*: how a bio's flags are said to the kernel, by whichever call carries it out. */
+int iomapi_file_rw_flags(const struct iomap_bio *bio);
 /* Blocks; sets the status, and reports an error.  iov: IOMAPI_FILE_SEGS, scratch. */
 void iomapi_file_carry_out(struct iomapi_file_dev *dev, struct iomap_bio *bio, struct iovec *iov);
 void iomapi_file_report(const struct iomapi_file_dev *dev, const struct iomap_bio *bio);

@@ -2,7 +2,7 @@
 /*
  * backend/file_io.c - one request to a file or block device, carried out by plain system calls.
  *
- *	write	pwritev2, with RWF_DSYNC for FUA	flush	fdatasync
+ *	write	pwritev2, RWF_DSYNC and RWF_ATOMIC	flush	fdatasync
  *	read	preadv					discard	a hole, or BLKDISCARD
  *	zeroes	fallocate or BLKZEROOUT; where the file system has neither, zeros are written
  *
@@ -19,6 +19,9 @@
 #include "base/log.h"
 
 #define ZEROS		65536
+#ifndef RWF_ATOMIC			/* headers older than the kernel */
+#define RWF_ATOMIC	0x40
+#endif
 
 /* Never written to; one for all. */
 static _Alignas(4096) char zeros[ZEROS];
@@ -57,14 +60,20 @@ static int transfer(int fd, struct iovec *iov, unsigned nr, uint64_t addr, bool 
 	return 0;
 }
 
+int iomapi_file_rw_flags(const struct iomap_bio *bio)
+{
+	return (bio->flags & IOMAP_BIO_FUA ? RWF_DSYNC : 0) |
+	       (bio->flags & IOMAP_BIO_ATOMIC ? RWF_ATOMIC : 0);
+}
+
 static int read_or_write(struct iomapi_file_dev *dev, struct iomap_bio *bio, struct iovec *iov)
 {
 	bool write = bio->op == IOMAP_BIO_WRITE;
-	int flags = write && bio->flags & IOMAP_BIO_FUA ? RWF_DSYNC : 0;
 
 	for (uint32_t i = 0; i < bio->nr_segs; i++)
 		iov[i] = (struct iovec){ bio->segs[i].mem, bio->segs[i].len };
-	return transfer(dev->fd, iov, bio->nr_segs, bio->addr, write, flags);
+	return transfer(dev->fd, iov, bio->nr_segs, bio->addr, write,
+			iomapi_file_rw_flags(bio));
 }
 
 static int sync_data(int fd)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * backend/file_open.c - from the words behind a scheme to an open file: options, kind, limits,
- * size.
+ * backend/file_open.c - from the words behind a scheme to an open file: options, kind, size.
  *
  * Opened with O_DIRECT unless asked for BUFFERED; where that is refused it goes on buffered and
  * says so.  size=N makes a shorter file that long, and never cuts one; create makes a missing file,
@@ -19,9 +18,6 @@
 
 #include "backend/file.h"
 #include "base/log.h"
-
-#define MAX_BYTES	((uint64_t)1 << 30)
-#define MAX_BLOCK	65536
 
 struct file_opts {
 	char path[PATH_MAX];
@@ -93,79 +89,23 @@ static int check_kind(const struct iomapi_file_dev *dev, const struct stat *st, 
 		      "neither a file nor a block device", path);
 }
 
-uint64_t iomapi_file_size(const struct iomapi_file_dev *dev)
-{
-	struct stat st;
-	uint64_t size;
-
-	if (dev->block_device)
-		return ioctl(dev->fd, BLKGETSIZE64, &size) ? 0 : size;
-	return fstat(dev->fd, &st) ? 0 : (uint64_t)st.st_size;
-}
-
-/* What O_DIRECT asks for; false: it is not to be had. */
-static bool direct_alignment(const struct iomapi_file_dev *dev, uint32_t *block, uint32_t *memory)
-{
-	int sector = 0;
-#ifdef STATX_DIOALIGN
-	struct statx stx;
-
-	if (!statx(dev->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) &&
-	    stx.stx_mask & STATX_DIOALIGN) {
-		*block = stx.stx_dio_offset_align;
-		*memory = stx.stx_dio_mem_align;
-		return *block && *memory;
-	}
-#endif
-	*block = *memory = 4096;
-	if (dev->block_device && !ioctl(dev->fd, BLKSSZGET, &sector) && sector > 0)
-		*block = *memory = (uint32_t)sector;
-	return true;
-}
-
-static uint32_t physical_block(const struct iomapi_file_dev *dev, uint32_t at_least)
-{
-	unsigned sector = 0;
-	struct stat st;
-	uint32_t block = 0;
-
-	if (dev->block_device)
-		block = ioctl(dev->fd, BLKPBSZGET, &sector) ? 0 : sector;
-	else if (!fstat(dev->fd, &st) && st.st_blksize > 0)
-		block = (uint32_t)st.st_blksize;
-	if (!iomapi_is_pow2(block) || block < at_least || block > MAX_BLOCK)
-		return at_least;
-	return block;
-}
-
-static void find_limits(struct iomapi_file_dev *dev, uint32_t depth)
-{
-	struct iomap_bdev_limits *l = &dev->limits;
-
-	*l = (struct iomap_bdev_limits){
-		.struct_size = sizeof(*l), .logical_block = 512, .memory_align = 1,
-		.caps = IOMAP_CAP_VOLATILE_CACHE | IOMAP_CAP_FUA | IOMAP_CAP_DISCARD |
-			IOMAP_CAP_WRITE_ZEROES,
-		.max_segs = IOMAPI_FILE_SEGS, .max_bytes = MAX_BYTES, .queue_depth = depth,
-	};
-	if (!dev->block_device)
-		l->caps |= IOMAP_CAP_GROWS;
-	if (dev->direct)
-		direct_alignment(dev, &l->logical_block, &l->memory_align);
-	l->physical_block = physical_block(dev, l->logical_block);
-}
-
 /* ---- open ---- */
 
 /* O_EXCL on a block device: not while it is mounted or held.  On a file a lock says the same. */
-static int hold_exclusively(struct iomapi_file_dev *dev)
+static int hold_exclusively(struct iomapi_file_dev *dev, const struct file_opts *o)
 {
+	int rc = 0;
+
 	if (dev->block_device)
-		return dev->owned ? 0 : -ENOTSUP;	/* O_EXCL is for an open */
-	dev->locked = !flock(dev->fd, LOCK_EX | LOCK_NB);
-	if (dev->locked)
-		return 0;
-	return errno == EWOULDBLOCK ? -EBUSY : -errno;
+		rc = dev->owned ? 0 : -ENOTSUP;		/* O_EXCL is for an open */
+	else if (flock(dev->fd, LOCK_EX | LOCK_NB))
+		rc = errno == EWOULDBLOCK ? -EBUSY : -errno;
+	else
+		dev->locked = true;
+	if (rc)
+		report(dev, rc, "path", 0, 0,
+		       rc == -EBUSY ? "held by somebody else" : "cannot be held", o->path);
+	return rc;
 }
 
 static int open_flags(const struct file_opts *o, bool block_device)
@@ -177,6 +117,23 @@ static int open_flags(const struct file_opts *o, bool block_device)
 	return flags | (o->create ? O_CREAT : 0);
 }
 
+/* What the kernel said, and what to do about it. */
+static int report_errno(const struct iomapi_file_dev *dev, const struct file_opts *o)
+{
+	int error = errno;
+	char what[96];
+	const char *hint = "";
+
+	if (error == ENOENT)
+		hint = "; \"create,size=N\" makes a file";
+	else if ((error == EACCES || error == EROFS) && !(o->flags & IOMAP_BDEV_RDONLY))
+		hint = "; IOMAP_BDEV_RDONLY asks for less";
+	else if (error == EBUSY)
+		hint = "; it is mounted or held by somebody else";
+	snprintf(what, sizeof(what), "%s%s", strerror(error), hint);
+	return report(dev, -error, "path", (uint64_t)error, 0, what, o->path);
+}
+
 /* The descriptor or -errno.  Without O_DIRECT where the file system refuses it. */
 static int open_path(struct iomapi_file_dev *dev, struct file_opts *o)
 {
@@ -185,8 +142,7 @@ static int open_path(struct iomapi_file_dev *dev, struct file_opts *o)
 	int flags = open_flags(o, S_ISBLK(st.st_mode)), fd = -1, rc;
 
 	if (!exists && (errno != ENOENT || !o->create))
-		return report(dev, -errno, "path", (uint64_t)errno, 0, strerror(errno),
-			      o->path);
+		return report_errno(dev, o);
 	rc = exists ? check_kind(dev, &st, o->path) : 0;	/* first: a pipe's open may block */
 	if (rc)
 		return rc;
@@ -198,8 +154,7 @@ static int open_path(struct iomapi_file_dev *dev, struct file_opts *o)
 		fd = open(o->path, flags, 0666);
 	}
 	if (fd < 0)
-		return report(dev, -errno, "path", (uint64_t)errno, 0, strerror(errno),
-			      o->path);
+		return report_errno(dev, o);
 	o->made = !exists;
 	return fd;
 }
@@ -221,6 +176,22 @@ static int adopt_fd(struct iomapi_file_dev *dev, const struct file_opts *o)
 	return 0;
 }
 
+/* The end of a file that is no whole block would be out of reach, and nobody would know; who gives
+ * a size=N has said how much he needs. */
+static int check_size(const struct iomapi_file_dev *dev, uint64_t size, const struct file_opts *o)
+{
+	uint32_t block = dev->limits.logical_block;
+	char what[128];
+
+	if (dev->block_device || size % block == 0)
+		return 0;
+	snprintf(what, sizeof(what),
+		 "%llu bytes are not a multiple of the block of %u; size=%llu makes it longer",
+		 (unsigned long long)size, block,
+		 (unsigned long long)iomapi_round_up(size, (uint64_t)block));
+	return report(dev, -EINVAL, "size", size, block, what, o->path);
+}
+
 /* Grow to size=N; what is there stays. */
 static int make_size(struct iomapi_file_dev *dev, const struct file_opts *o)
 {
@@ -228,7 +199,7 @@ static int make_size(struct iomapi_file_dev *dev, const struct file_opts *o)
 	char what[96];
 
 	if (!o->has_size)
-		return 0;
+		return check_size(dev, have, o);
 	if (o->size % dev->limits.logical_block) {
 		snprintf(what, sizeof(what), "size=%llu is not a multiple of the block of %u",
 			 (unsigned long long)o->size, dev->limits.logical_block);
@@ -259,11 +230,41 @@ static void log_buffered(const struct iomapi_file_dev *dev)
 	iomapi_log(dev->env, &record);
 }
 
+/* Is it something that this library can work on? */
+static int check_device(const struct iomapi_file_dev *dev, const struct file_opts *o)
+{
+	int read_only = 0;
+
+	if (iomapi_file_is_zoned(dev))
+		return report(dev, -EOPNOTSUPP, "zoned", 0, 0,
+			      "its zones have to be written in order, which is not supported",
+			      o->path);
+	if (!dev->block_device)
+		return 0;
+	/* The kernel would open it for writing, and refuse each write. */
+	if (!dev->rdonly && !ioctl(dev->fd, BLKROGET, &read_only) && read_only)
+		return report(dev, -EROFS, "path", 0, 0,
+			      "a read-only device; IOMAP_BDEV_RDONLY asks for less", o->path);
+	if (!iomapi_file_size(dev))
+		return report(dev, -ENXIO, "size", 0, 0, "a device of no bytes: nothing is in it",
+			      o->path);
+	return 0;
+}
+
+static int go_buffered(struct iomapi_file_dev *dev, const struct file_opts *o)
+{
+	int flags = fcntl(dev->fd, F_GETFL);
+
+	if (!dev->owned || fcntl(dev->fd, F_SETFL, flags & ~O_DIRECT))
+		return report(dev, -EINVAL, "path", 0, 0, "no direct I/O here", o->path);
+	dev->direct = false;
+	return 0;
+}
+
 /* The file is open: learn what it is. */
 static int set_up(struct iomapi_file_dev *dev, const struct file_opts *o, uint32_t depth)
 {
 	bool wanted_direct = dev->owned && !(o->flags & IOMAP_BDEV_BUFFERED);
-	uint32_t block, memory;
 	struct stat st;
 	int rc;
 
@@ -274,33 +275,35 @@ static int set_up(struct iomapi_file_dev *dev, const struct file_opts *o, uint32
 		return rc;
 	dev->block_device = S_ISBLK(st.st_mode);
 	dev->rdonly = o->flags & IOMAP_BDEV_RDONLY;
-	if (dev->direct && !direct_alignment(dev, &block, &memory)) {
-		int flags = fcntl(dev->fd, F_GETFL);
-
-		if (!dev->owned || fcntl(dev->fd, F_SETFL, flags & ~O_DIRECT))
-			return report(dev, -EINVAL, "path", 0, 0, "no direct I/O here",
-				      o->path);
-		dev->direct = false;
-	}
+	rc = check_device(dev, o);
+	if (!rc && dev->direct && !iomapi_file_takes_direct(dev))
+		rc = go_buffered(dev, o);
+	if (rc)
+		return rc;
 	if (wanted_direct && !dev->direct)
 		log_buffered(dev);
+	iomapi_file_find_limits(dev, depth);
 	if (o->flags & IOMAP_BDEV_EXCLUSIVE)
-		rc = hold_exclusively(dev);
-	if (rc)
-		return report(dev, rc, "path", 0, 0,
-			      rc == -EBUSY ? "held by somebody else" : "cannot be held", o->path);
-	find_limits(dev, depth);
-	return make_size(dev, o);
+		rc = hold_exclusively(dev, o);
+	return rc ? rc : make_size(dev, o);
+}
+
+static void let_go(const struct iomapi_file_dev *dev)
+{
+	if (dev->owned)
+		close(dev->fd);
+	else if (dev->locked)
+		flock(dev->fd, LOCK_UN);
 }
 
 /* An open that fails leaves no file behind that it has made. */
-static void take_back(struct iomapi_file_dev *dev, const struct file_opts *o)
+static void take_back(const struct iomapi_file_dev *dev, const struct file_opts *o)
 {
 	struct stat st;
 
 	if (o->made && !fstat(dev->fd, &st) && !st.st_size)
 		unlink(o->path);
-	close(dev->fd);
+	let_go(dev);
 }
 
 static int open_with(struct iomapi_file_dev *dev, const char *spec, int fd, struct file_opts *o,
@@ -317,7 +320,7 @@ static int open_with(struct iomapi_file_dev *dev, const char *spec, int fd, stru
 		rc = adopt_fd(dev, o);
 	if (!rc)
 		rc = set_up(dev, o, depth);
-	if (rc && spec)
+	if (rc)
 		take_back(dev, o);
 	return rc;
 }
@@ -344,9 +347,6 @@ int iomapi_file_open(struct iomap_env *env, const char *scheme, const char *spec
 
 void iomapi_file_close(struct iomapi_file_dev *dev)
 {
-	if (dev->owned)
-		close(dev->fd);
-	else if (dev->locked)
-		flock(dev->fd, LOCK_UN);
+	let_go(dev);
 	iomapi_free(dev->env, dev, sizeof(*dev));
 }

@@ -93,7 +93,6 @@ static int try_start(struct t_device *d, const char *spec, unsigned flags,
 	rc = iomap_ioq_new(d->t.env, opts, &d->ioq);
 	if (!rc)
 		rc = iomap_bdev_open(d->ioq, spec, &bdev_opts, &d->bdev);
-	t_temp_remove();		/* open or not: what is open lives on */
 	if (rc)
 		return rc;
 	d->limits.struct_size = sizeof(d->limits);
@@ -134,6 +133,9 @@ static const struct {
 	[T_URING] = { .scheme = "uring" },
 	[T_URING_SINGLE] = { .scheme = "uring", .opts.flags = IOMAP_IOQ_SINGLE_ISSUER },
 	[T_AUTO] = { .scheme = "auto" },
+	[T_LOOP_FILE] = { .scheme = "file" },
+	[T_LOOP_AIO] = { .scheme = "aio" },
+	[T_LOOP_URING] = { .scheme = "uring" },
 };
 
 const char *t_device_scheme(enum t_device_kind kind)
@@ -152,15 +154,40 @@ const char *t_device_scheme(enum t_device_kind kind)
 	}
 }
 
-static int start_file(struct t_device *d, enum t_device_kind kind)
+int t_device_try(struct t_device *d, enum t_device_kind kind, const char *rest, unsigned flags)
 {
 	struct iomap_ioq_opts opts = files[kind].opts;
-	char path[128], spec[192];
+	char spec[256];
 
+	d->sim = NULL;
 	opts.struct_size = sizeof(opts);
+	snprintf(spec, sizeof(spec), "%s:%s", files[kind].scheme, rest);
+	return try_start(d, spec, files[kind].flags | flags, &opts);
+}
+
+static int start_file(struct t_device *d, enum t_device_kind kind)
+{
+	char path[128], rest[192];
+	int rc;
+
 	t_temp_path(path, sizeof(path), "device");
-	snprintf(spec, sizeof(spec), "%s:%s,size=16m,create", files[kind].scheme, path);
-	return try_start(d, spec, files[kind].flags, &opts);
+	snprintf(rest, sizeof(rest), "%s,size=16m,create", path);
+	rc = t_device_try(d, kind, rest, 0);
+	t_temp_remove();		/* open or not: what is open lives on */
+	return rc;
+}
+
+static int start_loop(struct t_device *d, enum t_device_kind kind)
+{
+	struct t_loop loop;
+	int rc;
+
+	memset(d, 0, sizeof(*d));
+	if (t_loop_start(&loop, T_DEVICE_BYTES, 4096))
+		return -ENOTSUP;
+	rc = t_device_try(d, kind, loop.path, 0);
+	d->loop = loop;
+	return rc;
 }
 
 static int start_kind(struct t_device *d, enum t_device_kind kind)
@@ -177,6 +204,10 @@ static int start_kind(struct t_device *d, enum t_device_kind kind)
 		return try_start(d, "null:16m", 0, NULL);
 	case T_NEW:
 		return try_start(d, "ram:16m", 0, NULL);
+	case T_LOOP_FILE:
+	case T_LOOP_AIO:
+	case T_LOOP_URING:
+		return start_loop(d, kind);
 	default:
 		return start_file(d, kind);
 	}
@@ -219,6 +250,8 @@ void t_device_stop(struct t_device *d)
 	ck_assert_ptr_null(d->ioq);
 	t_env_stop(&d->t);
 	iomap_sim_delete(&d->sim);
+	if (d->loop.path[0])
+		t_loop_stop(&d->loop);
 }
 
 /* ---- memory ---- */

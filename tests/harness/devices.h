@@ -13,12 +13,14 @@
 #define T_DEVICES_H
 
 #include "harness/harness.h"
+#include "harness/loop.h"
 #include "harness/memdev.h"
 
 #include <iomap/sim.h>
 
 enum t_device_kind {
 	T_MEM, T_NULL, T_FILE, T_FILE_BUFFERED, T_THREAD, T_AIO, T_URING, T_URING_SINGLE, T_AUTO,
+	T_LOOP_FILE, T_LOOP_AIO, T_LOOP_URING,	/* block devices of 4 KiB blocks; root only */
 	T_SIM, T_NEW, T_NR_DEVICES
 };
 #define T_DEVICE_BYTES	(16u << 20)
@@ -29,12 +31,16 @@ struct t_device {
 	struct iomap_bdev *bdev;
 	struct t_mem *mem;		/* T_MEM only */
 	struct iomap_sim *sim;		/* T_SIM only; it is this thread's alone */
+	struct t_loop loop;		/* T_LOOP_* only */
 	struct iomap_bdev_limits limits;
 	bool keeps;			/* gives back what was written */
 };
 /* A kind that may be missing here (no io_uring, no libaio) must not be, where it is named alone. */
 void t_device_start(struct t_device *d, enum t_device_kind kind);
 const char *t_device_scheme(enum t_device_kind kind);
+/* Open what is there already, as the kind does it: "uring:" and the rest.  Kinds T_FILE to T_AUTO;
+ * the first error, -ENOTSUP: not here; stop it in any case. */
+int t_device_try(struct t_device *d, enum t_device_kind kind, const char *rest, unsigned flags);
 /* "mem:m" with more options, on an ioq with those */
 void t_device_start_mem(struct t_device *d, const char *options, const struct iomap_ioq_opts *opts);
 void t_device_stop(struct t_device *d);

@@ -21,6 +21,50 @@
 #define WAIT_MS	10
 #define WAITS	1000		/* ten seconds, and more under sanitizers */
 
+static int read_attribute(const struct t_loop *l, const char *name, char *value, size_t size)
+{
+	char path[128];
+	ssize_t len;
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/block/loop%u/queue/%s", l->nr, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	len = read(fd, value, size - 1);
+	close(fd);
+	value[len > 0 ? len : 0] = '\0';
+	return len > 0 ? 0 : -EIO;
+}
+
+int t_loop_set(const struct t_loop *l, const char *name, const char *value)
+{
+	ssize_t len = (ssize_t)strlen(value);
+	char path[128];
+	int fd, rc;
+
+	snprintf(path, sizeof(path), "/sys/block/loop%u/queue/%s", l->nr, name);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	rc = write(fd, value, (size_t)len) == len ? 0 : -errno;
+	close(fd);
+	return rc;
+}
+
+/* A loop device keeps what was set when its file goes, for whoever is next.  Where /sys cannot be
+ * read or written, nothing was.  A write stops the queue for some milliseconds: only if need be. */
+static void set_back(const struct t_loop *l)
+{
+	char now[64], value[64];
+
+	if (!read_attribute(l, "max_hw_sectors_kb", value, sizeof(value)) &&
+	    !read_attribute(l, "max_sectors_kb", now, sizeof(now)) && strcmp(now, value))
+		t_loop_set(l, "max_sectors_kb", value);
+	if (!read_attribute(l, "write_cache", now, sizeof(now)) && strcmp(now, "write back\n"))
+		t_loop_set(l, "write_cache", "write back");
+}
+
 static int open_free(struct t_loop *l)
 {
 	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC), nr, rc;
@@ -48,8 +92,10 @@ static int start_once(struct t_loop *l, int backing, uint32_t block)
 
 	if (rc)
 		return rc;
-	if (!ioctl(l->fd, LOOP_CONFIGURE, &config))
+	if (!ioctl(l->fd, LOOP_CONFIGURE, &config)) {
+		set_back(l);		/* a story before this one may have crashed */
 		return 0;
+	}
 	rc = -errno;
 	close(l->fd);
 	return rc;
@@ -105,24 +151,10 @@ void t_loop_stop(struct t_loop *l)
 	const struct timespec wait = { 0, WAIT_MS * 1000000 };
 	unsigned left = WAITS * t_scale();
 
+	set_back(l);
 	close(l->fd);
 	while (!is_gone(l)) {
 		ck_assert_msg(left--, "%s is still in use", l->path);
 		nanosleep(&wait, NULL);
 	}
-}
-
-int t_loop_set(const struct t_loop *l, const char *attribute, const char *value)
-{
-	char path[128];
-	ssize_t len = (ssize_t)strlen(value);
-	int fd, rc;
-
-	snprintf(path, sizeof(path), "/sys/block/loop%u/queue/%s", l->nr, attribute);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	rc = write(fd, value, (size_t)len) == len ? 0 : -errno;
-	close(fd);
-	return rc;
 }

@@ -31,7 +31,8 @@ int t_loop_start_on(struct t_loop *l, int backing, uint32_t block);
 /* Returns once it is gone. */
 void t_loop_stop(struct t_loop *l);
 
-/* Write to an attribute of the device's queue ("max_sectors_kb"): 0 or -errno. */
-int t_loop_set(const struct t_loop *l, const char *attribute, const char *value);
+/* Change "max_sectors_kb" or "write_cache" of the device's queue, until stop: 0 or -errno.  No
+ * other: start and stop set these back, and discards that were turned off stay off for ever. */
+int t_loop_set(const struct t_loop *l, const char *name, const char *value);
 
 #endif
