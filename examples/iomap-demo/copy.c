@@ -31,6 +31,7 @@ struct copy {
 	uint64_t size, wanted;		/* of the source; of the device */
 	char *mem;			/* two pieces */
 	uint64_t nr_bios, bio_bytes;	/* writes that left for the device */
+	char backend[512];		/* which one, and why no better */
 	double write_seconds, read_seconds;
 };
 
@@ -150,6 +151,7 @@ static int open_device(struct copy *copy)
 	rc = client_open(&copy->client, copy->demo, &opts);
 	if (rc)
 		return rc;
+	snprintf(copy->backend, sizeof(copy->backend), "%s", iomap_ioq_reason(copy->client.ioq));
 	iomap_bdev_limits(copy->client.bdev, &limits);
 	if (limits.size < copy->wanted) {
 		demo_error(copy->demo, 0, "device %s is too small: %llu bytes, %llu are needed",
@@ -275,6 +277,8 @@ static void print_summary(struct copy *copy)
 	fprintf(out, "  %-10s %s, layout %s, order %s\n", "device", copy->dev.given,
 		copy->opts->scattered ? "scattered" : "flat",
 		copy->opts->random ? "random" : "seq");
+	fprintf(out, "  %-10s ", "backend");
+	demo_wrap(copy->demo, copy->backend, 13);
 	fprintf(out, "  %-10s %llu\n", "pages", (unsigned long long)(copy->wanted / PAGE_BYTES));
 	fprintf(out, "  %-10s %llu\n", "ioends", (unsigned long long)copy->client.nr_ioends);
 	fprintf(out, "  %-10s %llu, on average %s\n", "bios", (unsigned long long)copy->nr_bios,

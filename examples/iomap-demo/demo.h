@@ -22,7 +22,7 @@ struct demo {
 	struct iomap_env_opts env;	/* alloc, dealloc, alloc_arg; a command sets the hooks */
 	FILE *out, *err;
 	bool utf8, colour, tty;		/* of out */
-	char report[256];		/* the library's last word about an error, or "" */
+	char report[512];		/* the library's last word about an error, or "" */
 };
 
 /* ---- term.c: memory, words, what the terminal can do ---- */
@@ -40,6 +40,8 @@ const char *demo_paint(const struct demo *d, enum demo_colour colour);	/* "" wit
 void demo_progress(struct demo *d, const char *what, uint64_t done, uint64_t all);
 void demo_progress_end(struct demo *d);
 const char *demo_bytes(uint64_t n, char text[32]);			/* "48 KiB" */
+/* The text, broken between words; it stands at that column, and so do its further lines. */
+void demo_wrap(struct demo *d, const char *text, unsigned column);
 
 /* Numbers that a seed gives, and a shuffle of 0..n-1 without a table. */
 uint64_t demo_random(uint64_t *state);

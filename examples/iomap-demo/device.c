@@ -10,6 +10,16 @@
 
 #include "demo.h"
 
+static bool is_scheme(const char *scheme)
+{
+	static const char *const schemes[] = { "auto", "uring", "aio", "file", "null", "sim" };
+
+	for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++)
+		if (!strcmp(scheme, schemes[i]))
+			return true;
+	return false;
+}
+
 static int split(struct demo *d, const char *given, struct device *dev)
 {
 	const char *colon = strchr(given, ':');
@@ -19,7 +29,7 @@ static int split(struct demo *d, const char *given, struct device *dev)
 	memset(dev, 0, sizeof(*dev));
 	dev->given = given;
 	if (!colon || !scheme || scheme >= sizeof(dev->scheme)) {
-		demo_error(d, 0, "device '%s': not a device string; try file:%s, null: or "
+		demo_error(d, 0, "device '%s': not a device string; try auto:%s, null: or "
 			   "sim:cruel", given, *given ? given : "PATH");
 		return -EINVAL;
 	}
@@ -27,6 +37,11 @@ static int split(struct demo *d, const char *given, struct device *dev)
 	if (path >= sizeof(dev->path) || strlen(given) + 32 > sizeof(dev->spec))
 		return demo_error(d, -ENAMETOOLONG, "device '%s'", given);
 	memcpy(dev->scheme, given, scheme);
+	if (!is_scheme(dev->scheme)) {
+		demo_error(d, 0, "no backend for device %s (there are auto:, uring:, aio:, file:, "
+			   "null: and sim:)", given);
+		return -ENOTSUP;
+	}
 	dev->is_null = !strcmp(dev->scheme, "null");
 	dev->is_sim = !strcmp(dev->scheme, "sim");
 	if (!dev->is_null)
@@ -97,9 +112,6 @@ void device_env(const struct device *dev, struct iomap_env_opts *opts)
 
 int device_open_error(struct demo *d, int rc, const char *given)
 {
-	if (rc == -ENOTSUP)
-		return demo_error(d, rc, "no backend for device %s (there are null:, file: "
-				  "and sim:)", given);
 	if (*d->report)
 		return demo_error(d, rc, "cannot open device %s: %s", given, d->report);
 	return demo_error(d, rc, "cannot open device %s", given);

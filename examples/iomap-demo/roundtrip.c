@@ -25,8 +25,8 @@ static int request(struct iomap_bdev *bdev, enum iomap_bio_op op, void *mem)
 	return iomap_bio_wait(&bio);
 }
 
-static int there_and_back(struct demo *d, const struct device *dev, struct iomap_bdev *bdev,
-			  char *mem)
+static int there_and_back(struct demo *d, const struct device *dev, struct iomap_ioq *ioq,
+			  struct iomap_bdev *bdev, char *mem)
 {
 	char *back = mem + REQUEST;
 	int rc;
@@ -45,6 +45,8 @@ static int there_and_back(struct demo *d, const struct device *dev, struct iomap
 		return demo_error(d, -EIO, "%s gives back other bytes", dev->given);
 	fprintf(d->out, "  %-40s %u bytes written, flushed, read%s\n", dev->given, REQUEST,
 		dev->is_null ? " (it keeps nothing: only counted)" : " back and equal");
+	fprintf(d->out, "    by ");
+	demo_wrap(d, iomap_ioq_reason(ioq), 7);
 	return 0;
 }
 
@@ -77,7 +79,7 @@ static int with_device(struct demo *d, struct device *dev)
 			rc = demo_error(d, -ENOSPC, "device %s has %llu bytes, %u are wanted",
 					dev->given, (unsigned long long)limits.size, REQUEST);
 		else
-			rc = there_and_back(d, dev, bdev, mem);
+			rc = there_and_back(d, dev, ioq, bdev, mem);
 	}
 	if (bdev)
 		iomap_bdev_close(&bdev);

@@ -127,6 +127,25 @@ const char *demo_bytes(uint64_t n, char text[32])
 	return text;
 }
 
+#define COLUMNS	80u
+void demo_wrap(struct demo *d, const char *text, unsigned column)
+{
+	unsigned at = column;
+
+	while (*text) {
+		unsigned len = (unsigned)strcspn(text, " ");
+
+		if (at > column && at + 1 + len > COLUMNS) {
+			fprintf(d->out, "\n%*s", (int)column, "");
+			at = column;
+		}
+		fprintf(d->out, "%s%.*s", at > column ? " " : "", (int)len, text);
+		at += len + (at > column);
+		text += len + strspn(text + len, " ");
+	}
+	fprintf(d->out, "\n");
+}
+
 uint64_t demo_random(uint64_t *state)
 {
 	uint64_t x = *state += 0x9e3779b97f4a7c15u;
