@@ -108,6 +108,12 @@ struct copy_opts {
 };
 int demo_copy(struct demo *d, const struct copy_opts *opts);
 
+struct backends_opts {
+	const char *path;		/* a file or block device to look at, or NULL */
+	bool json;
+};
+int demo_backends(struct demo *d, const struct backends_opts *opts);
+
 struct crash_opts {
 	uint64_t seed;
 	const char *device;

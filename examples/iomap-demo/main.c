@@ -27,12 +27,17 @@ static const char usage_text[] =
 	"       [--destroy DEVICE] [--image FILE]\n"
 	"      a file through cache and writeback onto a device, read back and compared\n"
 	"        --image FILE gets the content of a simulated device\n"
+	"  backends [--device PATH] [--json]\n"
+	"      which backends work here, why the others do not, what auto: picks\n"
+	"        --device PATH  a file or block device: its limits too; it is only read\n"
+	"        --json         for a program; the last line goes to stderr\n"
 	"  crash [--seed N] [--device sim:PRESET[,seed=N]]\n"
 	"      a file is written, power goes in the middle: what survived (default: sim:sata512e)\n"
 	"        --seed N     another workload, cut and fate; seed=N: only of the device\n"
 	"\n"
-	"DEVICE is null: (keeps nothing), file:PATH or sim:PRESET[,size=N][,seed=N].  A file is\n"
-	"made or replaced.  Block devices are refused unless --destroy repeats their name.\n"
+	"DEVICE is auto:PATH (the best backend that works here), uring:PATH, aio:PATH, file:PATH,\n"
+	"null: (keeps nothing) or sim:PRESET[,size=N][,seed=N].  A file is made or replaced.\n"
+	"Block devices are refused unless --destroy repeats their name.\n"
 	"PRESET is plp, consumer, atomic16k, sata512e, multiqueue, cruel or fifo.\n";
 
 /* ---- one line, then 2 ---- */
@@ -167,6 +172,28 @@ static int do_copy(struct demo *d, int argc, char **argv)
 	return demo_copy(d, &opts);
 }
 
+static int do_backends(struct demo *d, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "device", required_argument, NULL, 'D' }, { "json", no_argument, NULL, 'j' },
+		{ NULL, 0, NULL, 0 },
+	};
+	struct backends_opts opts = { .path = NULL };
+	int c;
+
+	while ((c = getopt_long(argc, argv, "-:", options, NULL)) != -1) {
+		if (c == 'D')
+			opts.path = optarg;
+		else if (c == 'j')
+			opts.json = true;
+		else if (c == 1)
+			return wrong("backends", "what is", optarg);
+		else
+			return wrong_option("backends", c, argv);
+	}
+	return rest("backends", argc, argv) ? 2 : demo_backends(d, &opts);
+}
+
 static int do_crash(struct demo *d, int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -194,7 +221,7 @@ static const struct command {
 	int (*run)(struct demo *d, int argc, char **argv);
 } commands[] = {
 	{ "roundtrip", do_roundtrip }, { "merge", do_merge }, { "copy", do_copy },
-	{ "crash", do_crash },
+	{ "backends", do_backends }, { "crash", do_crash },
 };
 
 int main(int argc, char **argv)

@@ -474,62 +474,12 @@ CASE(a_wrong_command_line_is_status_2, "", "Unknown commands, options, values; h
 	ck_assert_int_eq(run_main("crash", "--loud", NULL, NULL), 2);
 	ck_assert_int_eq(run_main("crash", "--seed", "x", NULL), 2);
 	ck_assert_int_eq(run_main("crash", "--device", NULL, NULL), 2);
+	ck_assert_int_eq(run_main("backends", "/etc/passwd", NULL, NULL), 2);
+	ck_assert_int_eq(run_main("backends", "--device", NULL, NULL), 2);
 	ck_assert_int_eq(run_main("merge", "--help", NULL, NULL), 0);
 }
 
 /* ---- allocation failure at every ordinal ---- */
-
-struct counter {
-	uint64_t nr, live, fail_at;
-};
-
-static void *count_alloc(void *arg, size_t size, size_t align)
-{
-	struct counter *c = arg;
-	void *mem = NULL;
-
-	if (++c->nr == c->fail_at || posix_memalign(&mem, align < 8 ? 8 : align, size))
-		return NULL;
-	c->live++;
-	return mem;
-}
-
-static void count_dealloc(void *arg, void *mem, size_t size)
-{
-	struct counter *c = arg;
-
-	(void)size;
-	c->live -= mem != NULL;
-	free(mem);
-}
-
-/* Each allocation fails in turn: either the work is done without it, or one line says why not, and
- * in both cases nothing is left. */
-static void sweep(int (*work)(struct demo *d, const struct place *p), const struct place *p)
-{
-	struct counter c = { .nr = 0 };
-	unsigned nr_failed = 0;
-
-	do {
-		struct run r;
-
-		c = (struct counter){ .fail_at = c.fail_at + 1 };
-		run_start(&r);
-		r.demo.env.alloc = count_alloc;
-		r.demo.env.dealloc = count_dealloc;
-		r.demo.env.alloc_arg = &c;
-		run_end(&r, work(&r.demo, p));
-		ck_assert_uint_eq(c.live, 0);
-		ck_assert_msg(nr_lines(r.err) == (r.status ? 1 : 0), "allocation %u: %s",
-			      (unsigned)c.fail_at, r.err);
-		ck_assert(!r.status || strstr(r.err, "Cannot allocate memory"));
-		nr_failed += r.status != 0;
-		if (c.nr < c.fail_at)
-			ck_assert_int_eq(r.status, 0);
-		run_free(&r);
-	} while (c.nr >= c.fail_at);
-	ck_assert_uint_gt(nr_failed, 10);
-}
 
 static int merge_work(struct demo *d, const struct place *p)
 {

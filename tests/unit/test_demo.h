@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_demo.h - a run of a command of iomap-demo, its words kept, and a folder with a source in it.
+ * test_demo.h - a run of a command of iomap-demo, its words kept, a folder with a source in it, and
+ * the same run with each allocation failing in turn.
  */
 #ifndef TEST_DEMO_H
 #define TEST_DEMO_H
@@ -146,6 +147,61 @@ static inline bool same_files(const char *a, const char *b)
 	fclose(fa);
 	fclose(fb);
 	return ca == cb;
+}
+
+/* ---- allocation failure at every ordinal ---- */
+
+struct counter {
+	uint64_t nr, live, fail_at;
+};
+
+static inline void *count_alloc(void *arg, size_t size, size_t align)
+{
+	struct counter *c = arg;
+	void *mem = NULL;
+
+	if (++c->nr == c->fail_at || posix_memalign(&mem, align < 8 ? 8 : align, size))
+		return NULL;
+	c->live++;
+	return mem;
+}
+
+static inline void count_dealloc(void *arg, void *mem, size_t size)
+{
+	struct counter *c = arg;
+
+	(void)size;
+	c->live -= mem != NULL;
+	free(mem);
+}
+
+/* Each allocation fails in turn: either the work is done without it, or one line says why not, and
+ * in both cases nothing is left. */
+static inline void sweep(int (*work)(struct demo *d, const struct place *p),
+			 const struct place *p)
+{
+	struct counter c = { .nr = 0 };
+	unsigned nr_failed = 0;
+
+	do {
+		struct run r;
+
+		c = (struct counter){ .fail_at = c.fail_at + 1 };
+		run_start(&r);
+		r.demo.env.alloc = count_alloc;
+		r.demo.env.dealloc = count_dealloc;
+		r.demo.env.alloc_arg = &c;
+		run_end(&r, work(&r.demo, p));
+		ck_assert_uint_eq(c.live, 0);
+		ck_assert_msg(nr_lines(r.err) == (r.status ? 1 : 0), "allocation %u: %s",
+			      (unsigned)c.fail_at, r.err);
+		ck_assert(!r.status || strstr(r.err, "Cannot allocate memory"));
+		nr_failed += r.status != 0;
+		if (c.nr < c.fail_at)
+			ck_assert_int_eq(r.status, 0);
+		run_free(&r);
+	} while (c.nr >= c.fail_at);
+	ck_assert_uint_gt(nr_failed, 10);
 }
 
 #endif
