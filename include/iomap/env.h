@@ -5,7 +5,8 @@
  * For whoever starts the library.  There are no globals: two environments, one on real devices and
  * one on simulated ones, may live side by side.  With NULL options it uses malloc, pthreads, the
  * monotonic clock, memcpy, and runs deferred work inline in whoever waits.  The library starts no
- * thread, installs no signal handler and prints nothing unless asked here.
+ * thread unless a queue asks for some (iomap_ioq_opts.threads), installs no signal handler and
+ * prints nothing unless asked here.
  *   hooks    run on any thread, with library leaf locks held: they must not call back or block,
  *            except sync->wait, join, yield and lock, whose purpose is to block.
  */

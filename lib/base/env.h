@@ -75,6 +75,11 @@ int iomapi_sleep(struct iomap_env *env, const iomap_word *word, uint32_t seen, i
 void iomapi_wake(struct iomap_env *env, const iomap_word *word, unsigned nr);
 void iomapi_yield(struct iomap_env *env, const char *site);
 
+/* A thread of the library's own, where the client asked for some: 0, -errno.  Join in a forked
+ * child, where it does not exist, waits for nothing and gives back its memory. */
+int iomapi_spawn(struct iomap_env *env, void (*fn)(void *arg), void *arg, void **handle);
+void iomapi_join(struct iomap_env *env, void *handle);
+
 /* A lock is about to be taken or tried: see sync->lock.  One predicted branch where there is no
  * such hook; the second word of struct iomap_env says so. */
 void iomapi_lock_hook(struct iomap_env *env, const char *site, unsigned rank);

@@ -346,6 +346,11 @@ void iomapi_yield(struct iomap_env *env, const char *site)
 	env->sync.yield(env->opts.sync_arg, site);
 }
 
+int iomapi_spawn(struct iomap_env *env, void (*fn)(void *arg), void *arg, void **handle)
+{
+	return env->sync.spawn(env->opts.sync_arg, fn, arg, handle);
+}
+
 /* ---- defaults: futexes and pthreads ---- */
 
 static int default_wait(void *arg, const iomap_word *word, uint32_t seen, int64_t timeout_ns)
@@ -421,6 +426,15 @@ static void default_join(void *arg, void *handle)
 
 	pthread_join(t->thread, NULL);
 	iomapi_free(arg, t, sizeof(*t));
+}
+
+/* The client's hook cannot know that a child asks, and would wait for ever: it is not called. */
+void iomapi_join(struct iomap_env *env, void *handle)
+{
+	if (!iomapi_forked(env))
+		env->sync.join(env->opts.sync_arg, handle);
+	else if (env->sync.join == default_join)
+		iomapi_free(env, handle, sizeof(struct default_thread));
 }
 
 static void default_yield(void *arg, const char *site)
