@@ -69,6 +69,23 @@ CASE(backends_shows_the_limits_of_a_file, "", "Of a path that was given, which s
 	place_end(&p);
 }
 
+CASE(backends_shows_the_limits_of_a_block_device, "", "Needs no --destroy: it only looks")
+{
+	struct t_loop loop;
+	struct run r;
+
+	if (t_loop_start(&loop, 4 << 20, 4096))
+		t_skip("needs root and loop devices");
+	ask(&r, loop.path, false);
+	t_loop_stop(&loop);
+	ck_assert_msg(r.status == 0, "%s", r.err);
+	ck_assert(strstr(r.out, "size             4 MiB\n"));
+	ck_assert(strstr(r.out, "logical block    4 KiB\n"));
+	ck_assert(strstr(r.out, "atomic writes "));
+	ck_assert(!strstr(r.out, " grows"));
+	run_free(&r);
+}
+
 CASE(backends_names_a_path_that_cannot_be, "", "One line, status 1, and no table")
 {
 	static const char *const paths[][2] = {
