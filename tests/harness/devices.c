@@ -154,9 +154,10 @@ const char *t_device_scheme(enum t_device_kind kind)
 	}
 }
 
-int t_device_try(struct t_device *d, enum t_device_kind kind, const char *rest, unsigned flags)
+static int try_kind(struct t_device *d, enum t_device_kind kind, const char *rest, unsigned flags,
+		    const struct iomap_ioq_opts *given)
 {
-	struct iomap_ioq_opts opts = files[kind].opts;
+	struct iomap_ioq_opts opts = given ? *given : files[kind].opts;
 	char spec[256];
 
 	d->sim = NULL;
@@ -165,14 +166,20 @@ int t_device_try(struct t_device *d, enum t_device_kind kind, const char *rest, 
 	return try_start(d, spec, files[kind].flags | flags, &opts);
 }
 
-static int start_file(struct t_device *d, enum t_device_kind kind)
+int t_device_try(struct t_device *d, enum t_device_kind kind, const char *rest, unsigned flags)
+{
+	return try_kind(d, kind, rest, flags, NULL);
+}
+
+static int start_file(struct t_device *d, enum t_device_kind kind,
+		      const struct iomap_ioq_opts *given)
 {
 	char path[128], rest[192];
 	int rc;
 
 	t_temp_path(path, sizeof(path), "device");
 	snprintf(rest, sizeof(rest), "%s,size=16m,create", path);
-	rc = t_device_try(d, kind, rest, 0);
+	rc = try_kind(d, kind, rest, 0, given);
 	t_temp_remove();		/* open or not: what is open lives on */
 	return rc;
 }
@@ -209,13 +216,20 @@ static int start_kind(struct t_device *d, enum t_device_kind kind)
 	case T_LOOP_URING:
 		return start_loop(d, kind);
 	default:
-		return start_file(d, kind);
+		return start_file(d, kind, NULL);
 	}
 }
 
 void t_device_start(struct t_device *d, enum t_device_kind kind)
 {
 	ck_assert_int_eq(start_kind(d, kind), 0);
+}
+
+void t_device_start_with(struct t_device *d, enum t_device_kind kind,
+			 const struct iomap_ioq_opts *opts)
+{
+	d->sim = NULL;
+	ck_assert_int_eq(start_file(d, kind, opts), 0);
 }
 
 int t_device_next(struct t_device *d, int kind)

@@ -37,6 +37,9 @@ struct t_device {
 };
 /* A kind that may be missing here (no io_uring, no libaio) must not be, where it is named alone. */
 void t_device_start(struct t_device *d, enum t_device_kind kind);
+/* The same on an ioq with these options; only for kinds that are files of the kernel's. */
+void t_device_start_with(struct t_device *d, enum t_device_kind kind,
+			 const struct iomap_ioq_opts *opts);
 const char *t_device_scheme(enum t_device_kind kind);
 /* Open what is there already, as the kind does it: "uring:" and the rest.  Kinds T_FILE to T_AUTO;
  * the first error, -ENOTSUP: not here; stop it in any case. */
