@@ -9,11 +9,11 @@
 #include <linux/fs.h>
 #include <linux/loop.h>
 #include <sys/ioctl.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "harness/devices.h"
+#include "harness/mount.h"
 
 #define KB 1024u
 #define SIZE (8192 * KB)
@@ -163,31 +163,31 @@ CASE(fua_is_what_the_device_has, "",
 }
 
 /* Over a file that can have no holes. */
-static int start_without_discards(struct t_loop *loop)
+static int start_without_discards(struct t_loop *loop, struct t_mount *mount)
 {
 	char path[128];
-	int fd, rc;
+	int fd, rc = t_mount_start(mount, "ramfs", SIZE);
 
-	t_temp_path(path, sizeof(path), "a");
-	rc = mount("none", t_temp_dir(), "ramfs", 0, NULL) ? -errno : 0;
-	if (!rc) {
-		fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
-		ck_assert_int_eq(ftruncate(fd, SIZE), 0);
-		rc = t_loop_start_on(loop, fd, 4096);
-		close(fd);
-		umount2(t_temp_dir(), MNT_DETACH);	/* lives on while the file is open */
-	}
-	t_temp_remove();
+	if (rc)
+		return rc;
+	snprintf(path, sizeof(path), "%s/a", mount->dir);
+	fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	ck_assert_int_eq(ftruncate(fd, SIZE), 0);
+	rc = t_loop_start_on(loop, fd, 4096);
+	close(fd);
+	if (rc)
+		t_mount_stop(mount);
 	return rc;
 }
 
 CASE(a_device_without_discards_refuses_them, "", "By name; zeros are written all the same")
 {
 	uint8_t *mem = t_buffer(64 * KB, 6);
+	struct t_mount mount;
 	struct t_loop loop;
 	struct t_device d;
 
-	if (start_without_discards(&loop))
+	if (start_without_discards(&loop, &mount))
 		t_skip("no loop device or no ramfs to be had");
 	each_kind(&d, loop.path) {
 		ck_assert(!(d.limits.caps & IOMAP_CAP_DISCARD));
@@ -200,6 +200,7 @@ CASE(a_device_without_discards_refuses_them, "", "By name; zeros are written all
 		t_device_stop(&d);
 	}
 	t_loop_stop(&loop);
+	t_mount_stop(&mount);
 }
 
 /* A partition of the second half, as the kernel names it: "/dev/loop7p1". */

@@ -11,6 +11,7 @@
 #include "harness/loop.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/loop.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -57,7 +58,9 @@ int t_loop_set(const struct t_loop *l, const char *name, const char *value)
 static void set_back(const struct t_loop *l)
 {
 	char now[64], value[64];
+	int no = 0;
 
+	ioctl(l->fd, BLKROSET, &no);
 	if (!read_attribute(l, "max_hw_sectors_kb", value, sizeof(value)) &&
 	    !read_attribute(l, "max_sectors_kb", now, sizeof(now)) && strcmp(now, value))
 		t_loop_set(l, "max_sectors_kb", value);

@@ -32,7 +32,7 @@ int t_loop_start_on(struct t_loop *l, int backing, uint32_t block);
 void t_loop_stop(struct t_loop *l);
 
 /* Change "max_sectors_kb" or "write_cache" of the device's queue, until stop: 0 or -errno.  No
- * other: start and stop set these back, and discards that were turned off stay off for ever. */
+ * other: start and stop set back these and BLKROSET, and discards turned off stay off for ever. */
 int t_loop_set(const struct t_loop *l, const char *name, const char *value);
 
 #endif
