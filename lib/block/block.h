@@ -156,6 +156,14 @@ static inline struct iomapi_piece *iomapi_piece(struct iomap_bio *bio)
 	return iomap_container_of(bio, struct iomapi_piece, bio);
 }
 
+/* What a thread that may not call the backends asks of the one that may; on the asker's stack. */
+struct iomapi_errand {
+	void (*fn)(void *arg);
+	void *arg;
+	struct iomapi_errand *next;
+	bool done;			/* the last touch */
+};
+
 /* One backend's queue on an ioq.  The leader's, but for being looked up. */
 struct iomapi_queue {
 	const struct iomap_backend_ops *ops;
@@ -179,6 +187,7 @@ struct iomap_ioq {
 	struct iomapi_bioq returned;	/* pieces whose piece_end has run */
 	struct iomapi_bioq done;	/* to be ended by the next reaper */
 	struct iomapi_bioq manual;	/* to be ended by iomap_env_run_callbacks */
+	struct iomapi_errand *errands;	/* for the next leader; read without lock */
 	uint32_t nr_pending;		/* bios that a reaper has to see */
 	uint32_t nr_active;		/* bios whose end has not returned */
 	uint32_t followers, claims;
@@ -193,6 +202,7 @@ struct iomap_ioq {
 	uint32_t nr_queues, next_queue;
 	struct iomapi_bioq incoming;	/* taken from the inbox */
 	struct iomapi_bioq ended;	/* complete, end_io not run */
+	struct iomapi_errand *taken;	/* from the errands */
 	bool sweep;			/* cancelled bios may be parked */
 	bool nowait;			/* bios that must not park have come in */
 	struct iomapi_piece *free_small, *free_big;
@@ -280,6 +290,11 @@ int iomapi_may_wait(struct iomap_env *env);
 /* ioq.c: leadership.  Claim waits for it, whoever has it, and serialises with all backend calls. */
 void iomapi_ioq_claim(struct iomap_ioq *ioq);
 void iomapi_ioq_unclaim(struct iomap_ioq *ioq);
+/* Call fn with the ioq claimed.  SINGLE_ISSUER: by its owner, when that next leads, while a thread
+ * that is not the owner sleeps. */
+void iomapi_ioq_do(struct iomap_ioq *ioq, void (*fn)(void *arg), void *arg);
+/* A leader has nothing to take from others; lock held. */
+bool iomapi_ioq_inbox_empty(const struct iomap_ioq *ioq);
 /* Send what is in the list, all of this ioq; never blocks, never calls back. */
 void iomapi_ioq_submit(struct iomap_ioq *ioq, struct iomapi_bioq *bios, unsigned nr);
 /* End a bio from the next poll, unsent. */
@@ -297,6 +312,7 @@ bool iomapi_ioq_is_owner(const struct iomap_ioq *ioq);	/* false: SINGLE_ISSUER, 
 struct iomapi_watch {
 	enum { IOMAPI_WATCH_POLL, IOMAPI_WATCH_DRIVE, IOMAPI_WATCH_ZERO, IOMAPI_WATCH_DONE } kind;
 	const uint32_t *word;	/* ZERO: becomes 0; DONE: a bio's state */
+	bool callbacks;		/* MANUAL: it waits for some, and runs them itself */
 };
 /* reap.c: lead once; how many bios ended, -EBUSY: another thread leads. */
 int iomapi_ioq_reap(struct iomap_ioq *ioq, unsigned max, int64_t timeout_ns,
