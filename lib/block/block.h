@@ -171,6 +171,7 @@ struct iomapi_queue {
 	struct iomapi_bioq parked[2];	/* 0 background, 1 the rest */
 	uint32_t in_flight, in_flight_background;
 	bool uncommitted;
+	bool at_once;			/* with an event fd: has none, completes at the next reap */
 };
 
 struct iomap_ioq {
@@ -195,6 +196,8 @@ struct iomap_ioq {
 	bool watched;			/* the sleeping leader has a watch: wake it after ends */
 	struct iomapi_queue *sleeping;	/* the leader blocks, or will, in its reap */
 	uint64_t submitted, completed;
+	bool has_event;			/* somebody asked for the event fd */
+	bool event_up;			/* our eventfd in it is readable */
 	iomap_word turn;		/* bumped when followers should look again */
 
 	/* the leader's */
@@ -208,6 +211,7 @@ struct iomap_ioq {
 	struct iomapi_piece *free_small, *free_big;
 	void *small_slab, *big_slab;
 	uint64_t nr_parked, in_flight, background_bytes, batches, full;	/* read by stats */
+	int event_fd, event_own;	/* with has_event: the epoll, our eventfd in it */
 	const struct iomap_backend_ops *denied[IOMAPI_MAX_QUEUES];	/* said -ENOTSUP */
 	uint32_t nr_denied;
 	uint32_t used_len;		/* of reason: what is in use; then what is not, and why */
@@ -281,6 +285,16 @@ int iomapi_parse_spec(struct iomap_env *env, const char *spec, char *scheme, con
 int iomapi_choose(const struct iomap_ioq *ioq, const char *scheme, struct iomapi_choice *choice);
 int iomapi_queue_open(struct iomap_ioq *ioq, const struct iomapi_found *found,
 		      struct iomapi_queue **queue);
+
+/* event.c.  With the lock held: what the library's part of the event fd says may have changed. */
+void iomapi_event_refresh(struct iomap_ioq *ioq);
+static inline void iomapi_event_update(struct iomap_ioq *ioq)
+{
+	if (iomapi_unlikely(ioq->has_event))
+		iomapi_event_refresh(ioq);
+}
+int iomapi_event_add(struct iomap_ioq *ioq, struct iomapi_queue *queue);	/* a new queue */
+void iomapi_event_close(struct iomap_ioq *ioq);
 
 /* bdev.c: submit with the room's flags; upto with IOMAPI_HOW_TICKET. */
 void iomapi_bio_submit(struct iomap_bio *bio, unsigned how, uint64_t upto);

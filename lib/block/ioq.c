@@ -139,6 +139,7 @@ void iomapi_ioq_leave(struct iomap_ioq *ioq)
 	ioq_sanity(ioq);
 	ioq->leading = false;
 	remains = ioq->nr_pending != 0;
+	iomapi_event_update(ioq);
 	iomapi_ioq_wake_followers(ioq);
 	iomap_mutex_unlock(env, &ioq->lock);
 	if (remains)
@@ -161,6 +162,7 @@ void iomapi_ioq_nudge(struct iomap_ioq *ioq)
 		return;
 	}
 	wake_leader(ioq);
+	iomapi_event_update(ioq);
 	if (!led)
 		iomapi_ioq_wake_followers(ioq);
 	iomap_mutex_unlock(env, &ioq->lock);
@@ -261,6 +263,7 @@ void iomapi_ioq_end_later(struct iomap_ioq *ioq, struct iomap_bio *bio)
 	iomap_mutex_lock(env, &ioq->lock);
 	iomapi_bioq_push(&ioq->done, bio);
 	count_in(ioq, 1);
+	iomapi_event_update(ioq);
 	wake_leader(ioq);
 	iomapi_ioq_wake_followers(ioq);
 	iomap_mutex_unlock(env, &ioq->lock);
@@ -380,6 +383,7 @@ void iomapi_ioq_put(struct iomap_ioq *ioq)
 		return;
 	if (!forked)		/* there its lock may be held by a thread that does not exist */
 		iomapi_driver_del(env, &ioq->driver);
+	iomapi_event_close(ioq);
 	for (uint32_t i = 0; i < ioq->nr_queues; i++) {
 		struct iomapi_queue *q = &ioq->queues[i];
 
@@ -445,20 +449,6 @@ IOMAP_API void iomap_ioq_stats(const struct iomap_ioq *ioq, struct iomap_ioq_sta
 	if (now.parked > pending)
 		now.parked = pending;
 	memcpy(stats, &now, iomapi_min(stats->struct_size, sizeof(now)));
-}
-
-/* One queue only: several event fds cannot be one without a thread or a poll of our own. */
-IOMAP_API int iomap_ioq_event_fd(struct iomap_ioq *ioq)
-{
-	int fd = -ENOTSUP;
-
-	if (iomapi_forked(ioq->env))
-		return -ECHILD;
-	iomapi_ioq_claim(ioq);
-	if (ioq->nr_queues == 1 && ioq->queues[0].ops->event_fd)
-		fd = ioq->queues[0].ops->event_fd(ioq->queues[0].queue);
-	iomapi_ioq_unclaim(ioq);
-	return fd;
 }
 
 /* Each backend that can has the memory registered; one success is a success. */

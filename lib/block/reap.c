@@ -148,6 +148,7 @@ static unsigned queue_manual(struct iomap_ioq *ioq, struct iomapi_bioq *batch, u
 	if (later.head) {
 		iomap_mutex_lock(ioq->env, &ioq->lock);
 		iomapi_bioq_splice(&ioq->manual, &later);
+		iomapi_event_update(ioq);
 		wake_watcher(ioq);
 		iomapi_ioq_wake_followers(ioq);
 		iomap_mutex_unlock(ioq->env, &ioq->lock);
@@ -164,6 +165,7 @@ int iomapi_ioq_run_manual(struct iomap_ioq *ioq, unsigned max)
 
 	iomap_mutex_lock(ioq->env, &ioq->lock);
 	nr = take_ends(&ioq->manual, &batch, &max);
+	iomapi_event_update(ioq);
 	iomap_mutex_unlock(ioq->env, &ioq->lock);
 	return (int)run_batch(ioq, &batch, nr);
 }
@@ -303,6 +305,7 @@ int iomapi_ioq_reap(struct iomap_ioq *ioq, unsigned max, int64_t timeout_ns,
 	if (ioq->leading || ioq->claims || !(ioq->nr_pending || ioq->errands) || !max) {
 		bool follow = !batch.head && ioq->nr_pending;
 
+		iomapi_event_update(ioq);
 		iomap_mutex_unlock(ioq->env, &ioq->lock);
 		if (follow)
 			return -EBUSY;
