@@ -178,6 +178,13 @@ static void wakeup(void *queue)
 	iomapi_sim_wake(q->sim, q, UINT32_MAX);
 }
 
+/* Virtual time stands still while a program sleeps on a descriptor. */
+static int event_fd(void *queue)
+{
+	(void)queue;
+	return -ENOSYS;
+}
+
 const struct iomap_backend_ops iomapi_sim_backend = {
 	.struct_size = sizeof(iomapi_sim_backend),
 	.scheme = "sim",
@@ -192,5 +199,6 @@ const struct iomap_backend_ops iomapi_sim_backend = {
 	.commit = iomapi_sim_commit,
 	.reap = reap,
 	.wakeup = wakeup,
+	.event_fd = event_fd,
 	.report_zones = report_zones,
 };

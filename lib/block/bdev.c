@@ -340,14 +340,11 @@ IOMAP_API void iomap_bdev_limits(const struct iomap_bdev *bdev, struct iomap_bde
 
 IOMAP_API int iomap_bdev_refresh_size(struct iomap_bdev *bdev)
 {
-	struct iomap_ioq *home = bdev->attached[0].ioq;
 	struct iomap_bdev_limits now = { .struct_size = sizeof(now) };
 
 	if (iomapi_forked(bdev->env))
 		return -ECHILD;
-	iomapi_ioq_claim(home);
 	bdev->ops->limits(bdev->dev, &now);
-	iomapi_ioq_unclaim(home);
 	__atomic_store_n(&bdev->limits.size,
 			 iomapi_round_down(now.size, (uint64_t)bdev->limits.logical_block),
 			 __ATOMIC_RELAXED);
@@ -359,17 +356,11 @@ IOMAP_API int iomap_bdev_refresh_size(struct iomap_bdev *bdev)
 IOMAP_API int iomap_bdev_report_zones(struct iomap_bdev *bdev, uint64_t from,
 				      struct iomap_zone *zones, unsigned nr_zones)
 {
-	struct iomap_ioq *home = bdev->attached[0].ioq;
-	int rc;
-
 	if (iomapi_forked(bdev->env))
 		return -ECHILD;
 	if (!bdev->ops->report_zones || !(bdev->limits.caps & IOMAP_CAP_ZONED))
 		return -ENOTSUP;
-	iomapi_ioq_claim(home);
-	rc = bdev->ops->report_zones(bdev->dev, from, zones, nr_zones);
-	iomapi_ioq_unclaim(home);
-	return rc;
+	return bdev->ops->report_zones(bdev->dev, from, zones, nr_zones);
 }
 
 static bool has_dax(const struct iomap_bdev *bdev)

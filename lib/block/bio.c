@@ -44,8 +44,10 @@ IOMAP_API int iomap_bio_wait(struct iomap_bio *bio)
 	rc = iomapi_may_wait(bio->bdev->env);
 	if (rc)
 		return rc;
+	/* It runs callbacks only if its own are among them: nobody else might. */
 	iomapi_ioq_wait(iomapi_bio_ioq(bio),
-			&(struct iomapi_watch){ IOMAPI_WATCH_DONE, &bio->state }, IOMAP_FOREVER);
+			&(struct iomapi_watch){ IOMAPI_WATCH_DONE, &bio->state,
+						bio->piece_end != NULL }, IOMAP_FOREVER);
 	return bio->status;
 }
 
@@ -56,6 +58,8 @@ IOMAP_API void iomap_bio_cancel(struct iomap_bio *bio)
 
 	if (!(iomapi_load(&bio->state) & IOMAPI_BIO_SUBMITTED))
 		return;
+	if (iomapi_forked(bio->bdev->env))
+		return;			/* the lock's holder may not exist here */
 	ioq = iomapi_bio_ioq(bio);
 	if (!iomapi_cas(&bio->state, &state, IOMAPI_BIO_SUBMITTED | IOMAPI_BIO_CANCEL))
 		return;

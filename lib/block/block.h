@@ -156,6 +156,14 @@ static inline struct iomapi_piece *iomapi_piece(struct iomap_bio *bio)
 	return iomap_container_of(bio, struct iomapi_piece, bio);
 }
 
+/* What a thread that may not call the backends asks of the one that may; on the asker's stack. */
+struct iomapi_errand {
+	void (*fn)(void *arg);
+	void *arg;
+	struct iomapi_errand *next;
+	bool done;			/* the last touch */
+};
+
 /* One backend's queue on an ioq.  The leader's, but for being looked up. */
 struct iomapi_queue {
 	const struct iomap_backend_ops *ops;
@@ -163,6 +171,7 @@ struct iomapi_queue {
 	struct iomapi_bioq parked[2];	/* 0 background, 1 the rest */
 	uint32_t in_flight, in_flight_background;
 	bool uncommitted;
+	bool at_once;			/* with an event fd: has none, completes at the next reap */
 };
 
 struct iomap_ioq {
@@ -179,6 +188,7 @@ struct iomap_ioq {
 	struct iomapi_bioq returned;	/* pieces whose piece_end has run */
 	struct iomapi_bioq done;	/* to be ended by the next reaper */
 	struct iomapi_bioq manual;	/* to be ended by iomap_env_run_callbacks */
+	struct iomapi_errand *errands;	/* for the next leader; read without lock */
 	uint32_t nr_pending;		/* bios that a reaper has to see */
 	uint32_t nr_active;		/* bios whose end has not returned */
 	uint32_t followers, claims;
@@ -186,6 +196,8 @@ struct iomap_ioq {
 	bool watched;			/* the sleeping leader has a watch: wake it after ends */
 	struct iomapi_queue *sleeping;	/* the leader blocks, or will, in its reap */
 	uint64_t submitted, completed;
+	bool has_event;			/* somebody asked for the event fd */
+	bool event_up;			/* our eventfd in it is readable */
 	iomap_word turn;		/* bumped when followers should look again */
 
 	/* the leader's */
@@ -193,11 +205,13 @@ struct iomap_ioq {
 	uint32_t nr_queues, next_queue;
 	struct iomapi_bioq incoming;	/* taken from the inbox */
 	struct iomapi_bioq ended;	/* complete, end_io not run */
+	struct iomapi_errand *taken;	/* from the errands */
 	bool sweep;			/* cancelled bios may be parked */
 	bool nowait;			/* bios that must not park have come in */
 	struct iomapi_piece *free_small, *free_big;
 	void *small_slab, *big_slab;
 	uint64_t nr_parked, in_flight, background_bytes, batches, full;	/* read by stats */
+	int event_fd, event_own;	/* with has_event: the epoll, our eventfd in it */
 	const struct iomap_backend_ops *denied[IOMAPI_MAX_QUEUES];	/* said -ENOTSUP */
 	uint32_t nr_denied;
 	uint32_t used_len;		/* of reason: what is in use; then what is not, and why */
@@ -272,6 +286,16 @@ int iomapi_choose(const struct iomap_ioq *ioq, const char *scheme, struct iomapi
 int iomapi_queue_open(struct iomap_ioq *ioq, const struct iomapi_found *found,
 		      struct iomapi_queue **queue);
 
+/* event.c.  With the lock held: what the library's part of the event fd says may have changed. */
+void iomapi_event_refresh(struct iomap_ioq *ioq);
+static inline void iomapi_event_update(struct iomap_ioq *ioq)
+{
+	if (iomapi_unlikely(ioq->has_event))
+		iomapi_event_refresh(ioq);
+}
+int iomapi_event_add(struct iomap_ioq *ioq, struct iomapi_queue *queue);	/* a new queue */
+void iomapi_event_close(struct iomap_ioq *ioq);
+
 /* bdev.c: submit with the room's flags; upto with IOMAPI_HOW_TICKET. */
 void iomapi_bio_submit(struct iomap_bio *bio, unsigned how, uint64_t upto);
 /* 0, -ECHILD in a forked child, -EDEADLK in a callback.  Flushes this thread's plug. */
@@ -280,6 +304,11 @@ int iomapi_may_wait(struct iomap_env *env);
 /* ioq.c: leadership.  Claim waits for it, whoever has it, and serialises with all backend calls. */
 void iomapi_ioq_claim(struct iomap_ioq *ioq);
 void iomapi_ioq_unclaim(struct iomap_ioq *ioq);
+/* Call fn with the ioq claimed.  SINGLE_ISSUER: by its owner, when that next leads, while a thread
+ * that is not the owner sleeps. */
+void iomapi_ioq_do(struct iomap_ioq *ioq, void (*fn)(void *arg), void *arg);
+/* A leader has nothing to take from others; lock held. */
+bool iomapi_ioq_inbox_empty(const struct iomap_ioq *ioq);
 /* Send what is in the list, all of this ioq; never blocks, never calls back. */
 void iomapi_ioq_submit(struct iomap_ioq *ioq, struct iomapi_bioq *bios, unsigned nr);
 /* End a bio from the next poll, unsent. */
@@ -297,6 +326,7 @@ bool iomapi_ioq_is_owner(const struct iomap_ioq *ioq);	/* false: SINGLE_ISSUER, 
 struct iomapi_watch {
 	enum { IOMAPI_WATCH_POLL, IOMAPI_WATCH_DRIVE, IOMAPI_WATCH_ZERO, IOMAPI_WATCH_DONE } kind;
 	const uint32_t *word;	/* ZERO: becomes 0; DONE: a bio's state */
+	bool callbacks;		/* MANUAL: it waits for some, and runs them itself */
 };
 /* reap.c: lead once; how many bios ended, -EBUSY: another thread leads. */
 int iomapi_ioq_reap(struct iomap_ioq *ioq, unsigned max, int64_t timeout_ns,

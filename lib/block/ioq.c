@@ -92,11 +92,16 @@ void iomapi_ioq_take_inbox(struct iomap_ioq *ioq)
 		iomapi_piece_free(ioq, iomapi_piece(iomapi_bioq_pop(&ioq->returned)));
 	ioq->sweep |= ioq->cancels;
 	ioq->cancels = false;
+	if (iomapi_unlikely(ioq->errands)) {
+		ioq->taken = ioq->errands;
+		iomapi_store(&ioq->errands, NULL);
+	}
 }
 
-static bool inbox_empty(const struct iomap_ioq *ioq)
+bool iomapi_ioq_inbox_empty(const struct iomap_ioq *ioq)
 {
-	return !ioq->inbox.head && !ioq->resumed.head && !ioq->returned.head && !ioq->cancels;
+	return !ioq->inbox.head && !ioq->resumed.head && !ioq->returned.head && !ioq->cancels &&
+	       !ioq->errands;
 }
 
 static void ioq_sanity(const struct iomap_ioq *ioq)
@@ -124,16 +129,17 @@ void iomapi_ioq_leave(struct iomap_ioq *ioq)
 	bool remains;
 
 	iomapi_bioq_splice(&ioq->done, &ioq->ended);
-	while (!inbox_empty(ioq)) {
+	while (!iomapi_ioq_inbox_empty(ioq)) {
 		iomapi_ioq_take_inbox(ioq);
 		iomap_mutex_unlock(ioq->env, &ioq->lock);
 		iomapi_ioq_pump(ioq);
 		iomap_mutex_lock(ioq->env, &ioq->lock);
 		iomapi_bioq_splice(&ioq->done, &ioq->ended);
-		}
+	}
 	ioq_sanity(ioq);
 	ioq->leading = false;
 	remains = ioq->nr_pending != 0;
+	iomapi_event_update(ioq);
 	iomapi_ioq_wake_followers(ioq);
 	iomap_mutex_unlock(env, &ioq->lock);
 	if (remains)
@@ -156,6 +162,7 @@ void iomapi_ioq_nudge(struct iomap_ioq *ioq)
 		return;
 	}
 	wake_leader(ioq);
+	iomapi_event_update(ioq);
 	if (!led)
 		iomapi_ioq_wake_followers(ioq);
 	iomap_mutex_unlock(env, &ioq->lock);
@@ -163,21 +170,34 @@ void iomapi_ioq_nudge(struct iomap_ioq *ioq)
 		iomapi_env_event(env);
 }
 
-void iomapi_ioq_claim(struct iomap_ioq *ioq)
+/* With the lock held, which is dropped meanwhile. */
+static void sleep_a_turn(struct iomap_ioq *ioq)
 {
+	uint32_t seen = iomapi_load(&ioq->turn);
+
+	ioq->followers++;
+	iomap_mutex_unlock(ioq->env, &ioq->lock);
+	iomapi_sleep(ioq->env, &ioq->turn, seen, IOMAP_FOREVER);
 	iomap_mutex_lock(ioq->env, &ioq->lock);
+	ioq->followers--;
+}
+
+/* With the lock held: until nobody leads, and nobody new has begun to. */
+static void let_leader_go(struct iomap_ioq *ioq)
+{
 	ioq->claims++;
 	while (ioq->leading) {
-		uint32_t seen = iomapi_load(&ioq->turn);
-
 		wake_leader(ioq);
-		ioq->followers++;
-		iomap_mutex_unlock(ioq->env, &ioq->lock);
-		iomapi_sleep(ioq->env, &ioq->turn, seen, IOMAP_FOREVER);
-		iomap_mutex_lock(ioq->env, &ioq->lock);
-		ioq->followers--;
+		sleep_a_turn(ioq);
 	}
 	ioq->claims--;
+}
+
+void iomapi_ioq_claim(struct iomap_ioq *ioq)
+{
+	iomapi_assert(iomapi_ioq_is_owner(ioq));
+	iomap_mutex_lock(ioq->env, &ioq->lock);
+	let_leader_go(ioq);
 	ioq->leading = true;
 	iomap_mutex_unlock(ioq->env, &ioq->lock);
 }
@@ -186,6 +206,26 @@ void iomapi_ioq_unclaim(struct iomap_ioq *ioq)
 {
 	iomap_mutex_lock(ioq->env, &ioq->lock);
 	iomapi_ioq_leave(ioq);
+}
+
+void iomapi_ioq_do(struct iomap_ioq *ioq, void (*fn)(void *arg), void *arg)
+{
+	struct iomapi_errand errand = { .fn = fn, .arg = arg };
+
+	if (iomapi_ioq_is_owner(ioq)) {
+		iomapi_ioq_claim(ioq);
+		fn(arg);
+		iomapi_ioq_unclaim(ioq);
+		return;
+	}
+	iomap_mutex_lock(ioq->env, &ioq->lock);
+	errand.next = ioq->errands;
+	iomapi_store(&ioq->errands, &errand);
+	iomapi_ioq_nudge(ioq);
+	iomap_mutex_lock(ioq->env, &ioq->lock);
+	while (!iomapi_load(&errand.done))
+		sleep_a_turn(ioq);
+	iomap_mutex_unlock(ioq->env, &ioq->lock);
 }
 
 /* ---- the way in ---- */
@@ -207,7 +247,7 @@ void iomapi_ioq_submit(struct iomap_ioq *ioq, struct iomapi_bioq *bios, unsigned
 		return;
 	}
 	ioq->leading = true;
-	if (iomapi_unlikely(!inbox_empty(ioq)))
+	if (iomapi_unlikely(!iomapi_ioq_inbox_empty(ioq)))
 		iomapi_ioq_take_inbox(ioq);
 	iomapi_bioq_splice(&ioq->incoming, bios);
 	iomap_mutex_unlock(ioq->env, &ioq->lock);
@@ -223,6 +263,7 @@ void iomapi_ioq_end_later(struct iomap_ioq *ioq, struct iomap_bio *bio)
 	iomap_mutex_lock(env, &ioq->lock);
 	iomapi_bioq_push(&ioq->done, bio);
 	count_in(ioq, 1);
+	iomapi_event_update(ioq);
 	wake_leader(ioq);
 	iomapi_ioq_wake_followers(ioq);
 	iomap_mutex_unlock(env, &ioq->lock);
@@ -248,7 +289,9 @@ static int drive(struct iomapi_driver *driver, unsigned max, int64_t timeout_ns)
 
 static bool busy(struct iomapi_driver *driver)
 {
-	return iomapi_load_relaxed(&from_driver(driver)->nr_pending) != 0;
+	const struct iomap_ioq *ioq = from_driver(driver);
+
+	return iomapi_load_relaxed(&ioq->nr_pending) || iomapi_load_relaxed(&ioq->errands);
 }
 
 static void kick(struct iomapi_driver *driver)
@@ -340,6 +383,7 @@ void iomapi_ioq_put(struct iomap_ioq *ioq)
 		return;
 	if (!forked)		/* there its lock may be held by a thread that does not exist */
 		iomapi_driver_del(env, &ioq->driver);
+	iomapi_event_close(ioq);
 	for (uint32_t i = 0; i < ioq->nr_queues; i++) {
 		struct iomapi_queue *q = &ioq->queues[i];
 
@@ -363,10 +407,11 @@ IOMAP_API void iomap_ioq_delete(struct iomap_ioq **result)
 	*result = NULL;
 	if (!iomapi_forked(ioq->env)) {
 		iomapi_plug_flush_self(ioq->env);
-		iomapi_ioq_wait(ioq, &(struct iomapi_watch){ IOMAPI_WATCH_ZERO, &ioq->nr_active },
-				IOMAP_FOREVER);
-		iomapi_ioq_claim(ioq);		/* the last leader has left */
-		iomapi_ioq_unclaim(ioq);
+		iomapi_ioq_wait(ioq, &(struct iomapi_watch){ IOMAPI_WATCH_ZERO, &ioq->nr_active,
+							     true }, IOMAP_FOREVER);
+		iomap_mutex_lock(ioq->env, &ioq->lock);
+		let_leader_go(ioq);
+		iomap_mutex_unlock(ioq->env, &ioq->lock);
 	}
 	iomapi_ioq_put(ioq);
 }
@@ -406,20 +451,6 @@ IOMAP_API void iomap_ioq_stats(const struct iomap_ioq *ioq, struct iomap_ioq_sta
 	memcpy(stats, &now, iomapi_min(stats->struct_size, sizeof(now)));
 }
 
-/* One queue only: several event fds cannot be one without a thread or a poll of our own. */
-IOMAP_API int iomap_ioq_event_fd(struct iomap_ioq *ioq)
-{
-	int fd = -ENOTSUP;
-
-	if (iomapi_forked(ioq->env))
-		return -ECHILD;
-	iomapi_ioq_claim(ioq);
-	if (ioq->nr_queues == 1 && ioq->queues[0].ops->event_fd)
-		fd = ioq->queues[0].ops->event_fd(ioq->queues[0].queue);
-	iomapi_ioq_unclaim(ioq);
-	return fd;
-}
-
 /* Each backend that can has the memory registered; one success is a success. */
 static int each_memory(struct iomap_ioq *ioq, void *base, size_t len, bool add)
 {
@@ -429,6 +460,8 @@ static int each_memory(struct iomap_ioq *ioq, void *base, size_t len, bool add)
 		return -ECHILD;
 	if (!base || !len)
 		return -EINVAL;
+	if (!iomapi_ioq_is_owner(ioq))
+		return -EPERM;
 	iomapi_ioq_claim(ioq);
 	for (uint32_t i = 0; i < ioq->nr_queues; i++) {
 		struct iomapi_queue *q = &ioq->queues[i];

@@ -4,7 +4,8 @@
  *
  * What a backend says about its device is checked once, here.
  *
- * Threads: any.  Open, attach and close claim the ioq: backends see their calls one at a time.
+ * Threads: any.  Open, attach and close claim the ioq: backends see their calls one at a time.  A
+ * SINGLE_ISSUER ioq is its owner's to claim; who closes elsewhere leaves that to it, and waits.
  */
 #include "base/log.h"
 #include "block/block.h"
@@ -73,6 +74,7 @@ static int open_on(struct iomap_bdev *bdev, struct iomap_ioq *ioq,
 		return rc;
 	bdev->ops = found->ops;
 	bdev->found = *found;
+	bdev->found.passed_over = false;	/* an attach has no other to go to */
 	rc = take_limits(bdev);
 	if (rc) {
 		found->ops->dev_close(bdev->dev);
@@ -214,7 +216,7 @@ IOMAP_API int iomap_bdev_attach(struct iomap_bdev *bdev, struct iomap_ioq *ioq)
 
 static void drain(struct iomap_bdev *bdev)
 {
-	struct iomapi_watch gone = { IOMAPI_WATCH_ZERO, &bdev->active };
+	struct iomapi_watch gone = { IOMAPI_WATCH_ZERO, &bdev->active, true };
 	uint32_t i = 0;
 
 	iomapi_assert(!iomapi_self(bdev->env)->in_callback);
@@ -224,6 +226,22 @@ static void drain(struct iomap_bdev *bdev)
 
 		iomapi_ioq_wait(bdev->attached[i++ % bdev->nr_attached].ioq, &gone, slice);
 	}
+}
+
+struct leave {
+	struct iomap_bdev *bdev;
+	uint32_t i;			/* of attached[] */
+};
+
+static void leave_queue(void *arg)
+{
+	const struct leave *l = arg;
+	struct iomap_bdev *bdev = l->bdev;
+
+	if (bdev->ops->dev_detach)
+		bdev->ops->dev_detach(bdev->dev, bdev->attached[l->i].queue->queue);
+	if (!l->i)
+		bdev->ops->dev_close(bdev->dev);
 }
 
 IOMAP_API void iomap_bdev_close(struct iomap_bdev **result)
@@ -240,9 +258,9 @@ IOMAP_API void iomap_bdev_close(struct iomap_bdev **result)
 	} else {
 		drain(bdev);
 		iomapi_bdev_gone(env, bdev);
-		iomapi_ioq_claim(bdev->attached[0].ioq);
-		bdev->ops->dev_close(bdev->dev);
-		iomapi_ioq_unclaim(bdev->attached[0].ioq);
+		for (uint32_t i = bdev->nr_attached; i--; )
+			iomapi_ioq_do(bdev->attached[i].ioq, leave_queue,
+				      &(struct leave){ bdev, i });
 	}
 	for (uint32_t i = 0; i < bdev->nr_attached; i++)
 		iomapi_ioq_put(bdev->attached[i].ioq);

@@ -31,12 +31,25 @@ static struct plug *from_public(struct iomap_plug *plug)
 	return (struct plug *)plug;
 }
 
+/* In a child of the process that filled it: nothing may reach the ring. */
+static void drop(struct iomapi_bioq *bios)
+{
+	struct iomap_bio *bio;
+
+	while ((bio = iomapi_bioq_pop(bios))) {
+		bio->status = -ECHILD;
+		iomapi_store(&bio->state, IOMAPI_BIO_DONE);
+	}
+}
+
 static void flush(struct plug *p)
 {
 	struct iomapi_bioq bios = p->bios;
 
 	p->bios.head = NULL;
 	p->nr = 0;
+	if (bios.head && iomapi_unlikely(iomapi_forked(p->env)))
+		drop(&bios);
 	while (bios.head) {
 		struct iomap_ioq *ioq = iomapi_bio_ioq(bios.head);
 		struct iomapi_bioq mine = { 0 }, others = { 0 };

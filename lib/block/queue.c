@@ -290,10 +290,27 @@ static bool overtakes_nobody(struct iomap_bio *bio)
 	       !(iomapi_load_relaxed(&bio->state) & IOMAPI_BIO_CANCEL);
 }
 
+/* An errand is gone as soon as it is done.  Its asker is told now: this leader may sleep next. */
+static void run_errands(struct iomap_ioq *ioq)
+{
+	while (ioq->taken) {
+		struct iomapi_errand *errand = ioq->taken;
+
+		ioq->taken = errand->next;
+		errand->fn(errand->arg);
+		iomapi_store(&errand->done, true);
+	}
+	iomap_mutex_lock(ioq->env, &ioq->lock);
+	iomapi_ioq_wake_followers(ioq);
+	iomap_mutex_unlock(ioq->env, &ioq->lock);
+}
+
 void iomapi_ioq_pump(struct iomap_ioq *ioq)
 {
 	struct iomap_bio *bio;
 
+	if (iomapi_unlikely(ioq->taken))
+		run_errands(ioq);
 	if (!ioq->incoming.head && !ioq->nr_parked)
 		return;
 	while ((bio = iomapi_bioq_pop(&ioq->incoming)))

@@ -68,6 +68,15 @@ static bool end_piece(struct iomap_bio *req, struct ends *ends)
 	return false;
 }
 
+/* The leader sleeps, and what it waits for may have come; lock held. */
+static void wake_watcher(struct iomap_ioq *ioq)
+{
+	if (!ioq->sleeping || !ioq->watched)
+		return;
+	ioq->sleeping->ops->wakeup(ioq->sleeping->queue);
+	ioq->sleeping = NULL;
+}
+
 /* Run callbacks outside of leadership, then settle what they leave, all at once.  nr bios and some
  * pieces; returns how many bios ended. */
 static unsigned run_batch(struct iomap_ioq *ioq, struct iomapi_bioq *batch, unsigned nr)
@@ -95,10 +104,7 @@ static unsigned run_batch(struct iomap_ioq *ioq, struct iomapi_bioq *batch, unsi
 	iomapi_count(&ioq->nr_active, -nr);
 	iomapi_count(&ioq->nr_pending, -ends.nr_late);
 	iomapi_count(&ioq->completed, nr);
-	if (ioq->sleeping && ioq->watched) {
-		ioq->sleeping->ops->wakeup(ioq->sleeping->queue);
-		ioq->sleeping = NULL;
-	}
+	wake_watcher(ioq);
 	iomapi_ioq_wake_followers(ioq);
 	if (ends.pieces.head || ends.resumed.head) {
 		iomapi_bioq_splice(&ioq->returned, &ends.pieces);
@@ -142,6 +148,8 @@ static unsigned queue_manual(struct iomap_ioq *ioq, struct iomapi_bioq *batch, u
 	if (later.head) {
 		iomap_mutex_lock(ioq->env, &ioq->lock);
 		iomapi_bioq_splice(&ioq->manual, &later);
+		iomapi_event_update(ioq);
+		wake_watcher(ioq);
 		iomapi_ioq_wake_followers(ioq);
 		iomap_mutex_unlock(ioq->env, &ioq->lock);
 		iomapi_env_event(ioq->env);
@@ -157,6 +165,7 @@ int iomapi_ioq_run_manual(struct iomap_ioq *ioq, unsigned max)
 
 	iomap_mutex_lock(ioq->env, &ioq->lock);
 	nr = take_ends(&ioq->manual, &batch, &max);
+	iomapi_event_update(ioq);
 	iomap_mutex_unlock(ioq->env, &ioq->lock);
 	return (int)run_batch(ioq, &batch, nr);
 }
@@ -227,8 +236,8 @@ static bool may_sleep(struct iomap_ioq *ioq, struct iomapi_queue *q,
 	bool sleep;
 
 	iomap_mutex_lock(ioq->env, &ioq->lock);
-	sleep = !ioq->inbox.head && !ioq->resumed.head && !ioq->returned.head && !ioq->cancels &&
-		!ioq->done.head && !ioq->claims && !met(ioq, watch);
+	sleep = iomapi_ioq_inbox_empty(ioq) && !ioq->done.head && !ioq->claims &&
+		!(watch->callbacks && ioq->manual.head) && !met(ioq, watch);
 	if (sleep) {
 		ioq->sleeping = q;
 		ioq->watched = watch->kind == IOMAPI_WATCH_ZERO || watch->kind == IOMAPI_WATCH_DONE;
@@ -293,9 +302,10 @@ int iomapi_ioq_reap(struct iomap_ioq *ioq, unsigned max, int64_t timeout_ns,
 	iomap_mutex_lock(ioq->env, &ioq->lock);
 	nr = take_ends(&ioq->done, &batch, &max);
 	iomapi_count(&ioq->nr_pending, -nr);
-	if (ioq->leading || ioq->claims || !ioq->nr_pending || !max) {
+	if (ioq->leading || ioq->claims || !(ioq->nr_pending || ioq->errands) || !max) {
 		bool follow = !batch.head && ioq->nr_pending;
 
+		iomapi_event_update(ioq);
 		iomap_mutex_unlock(ioq->env, &ioq->lock);
 		if (follow)
 			return -EBUSY;
@@ -342,7 +352,10 @@ static void follow(struct iomap_ioq *ioq, const struct iomapi_watch *watch, int6
 	uint32_t seen;
 
 	iomap_mutex_lock(ioq->env, &ioq->lock);
-	sleep = !owner || (!ioq->done.head && (ioq->leading || ioq->claims || !ioq->nr_pending));
+	sleep = !owner || (!ioq->done.head && !ioq->errands &&
+			   (ioq->leading || ioq->claims || !ioq->nr_pending));
+	if (watch->callbacks && ioq->manual.head)
+		sleep = false;
 	if (met(ioq, watch) || (watch->kind == IOMAPI_WATCH_POLL && !ioq->nr_pending))
 		sleep = false;
 	seen = iomapi_load(&ioq->turn);
@@ -403,8 +416,7 @@ int iomapi_ioq_wait(struct iomap_ioq *ioq, const struct iomapi_watch *watch, int
 		int64_t left = time_left(ioq->env, deadline);
 		int rc = -EBUSY;
 
-		/* Who waits for bios to be gone runs their callbacks; a bio wait does not. */
-		if (watch->kind == IOMAPI_WATCH_ZERO && iomapi_ioq_run_manual(ioq, UINT_MAX))
+		if (watch->callbacks && iomapi_ioq_run_manual(ioq, UINT_MAX))
 			continue;
 		if (iomapi_ioq_is_owner(ioq))
 			rc = iomapi_ioq_reap(ioq, UINT_MAX, left, watch);
@@ -424,6 +436,6 @@ IOMAP_API int iomap_ioq_drain(struct iomap_ioq *ioq, int64_t timeout_ns)
 
 	if (rc)
 		return rc;
-	return iomapi_ioq_wait(ioq, &(struct iomapi_watch){ IOMAPI_WATCH_ZERO, &ioq->nr_active },
-			       timeout_ns);
+	return iomapi_ioq_wait(ioq, &(struct iomapi_watch){ IOMAPI_WATCH_ZERO, &ioq->nr_active,
+							    true }, timeout_ns);
 }

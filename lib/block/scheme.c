@@ -201,6 +201,13 @@ static int open_new(struct iomap_ioq *ioq, const struct iomapi_found *found, str
 	if (!ops_complete(ops))
 		return report(ioq->env, -EINVAL, ops->scheme, "ops", 0, 0,
 			      "a required member is missing");
+	q->ops = ops;
+	rc = iomapi_event_add(ioq, q);
+	if (rc) {
+		ops->queue_close(q->queue);
+		return report(ioq->env, rc, ops->scheme, "event_fd", 0, 0,
+			      "the ioq has an event fd, and this backend cannot join");
+	}
 	say_used(ioq, ops->scheme, why);
 	return 0;
 }
@@ -223,7 +230,6 @@ int iomapi_queue_open(struct iomap_ioq *ioq, const struct iomapi_found *found,
 	rc = open_new(ioq, found, q);
 	if (rc)
 		return rc;
-	q->ops = found->ops;
 	ioq->nr_queues++;
 	*result = q;
 	return 0;

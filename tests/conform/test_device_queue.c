@@ -358,6 +358,29 @@ CASE(cancelled_bios_end_once, "", "Parked ones with -ECANCELED, those under way 
 	t_device_stop(&d);
 }
 
+CASE(a_bio_that_has_begun_is_not_cancelled, "O20",
+     "Some of it is at the device: it ends once, when all of it is written")
+{
+	struct iomap_ioq_opts opts = depth(1);
+	struct t_device d;
+	struct t_bio b;
+
+	t_device_start_mem(&d, "max=4k", &opts);
+	t_mem_hold(d.mem, true);
+	t_bio_init(&b, d.bdev, IOMAP_BIO_WRITE, 0, t_buffer(12 * KB, 3), 12 * KB);
+	iomap_bio_submit(&b.bio);
+	iomap_bio_cancel(&b.bio);
+	ck_assert_int_eq(iomap_ioq_poll(d.ioq, 0, 8, 0), 0);
+	ck_assert_uint_eq(b.nr_ends, 0);
+	t_mem_hold(d.mem, false);
+	t_mem_release_all(d.mem);
+	ck_assert_int_eq(iomap_ioq_poll(d.ioq, 1, 8, IOMAP_FOREVER), 1);
+	ck_assert_uint_eq(b.nr_ends, 1);
+	ck_assert_int_eq(b.status, 0);
+	ck_assert(t_is_filled(t_mem_data(d.mem), 12 * KB, 3));
+	t_device_stop(&d);
+}
+
 CASE(cancelled_in_a_plug, "", "It ends when the plug is flushed, unsent")
 {
 	struct iomap_plug plug;

@@ -9,57 +9,23 @@
  * Threads: one lock for everything, so that a test may steer from any thread; a queue's condition
  * lets reap sleep.  A wakeup is remembered until the next reap.
  */
-#include "harness/memdev.h"
+#include "harness/memdev_priv.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #define UNUSED		__attribute__((unused))
 #define MAX_LOG		(1u << 17)
-#define MAX_FAULTS	32
-#define MAX_NAME	32
 #define ZONE_BYTES	T_MEM_ZONE
 #define DEFAULT_BYTES	(16u << 20)
 
-struct list {				/* of bios, linked through backend[0] */
-	struct iomap_bio *head, *tail;
-	unsigned nr;
-};
-
-struct mem_queue {
-	struct list ready;
-	pthread_cond_t cond;
-	bool woken;
-};
-
-struct fault {
-	uint8_t op;
-	unsigned skip, count;		/* matches to let pass, then to fail */
-	int error;
-	uint64_t addr;			/* UINT64_MAX: any */
-};
-
-struct t_mem {
-	struct t_mem *next;
-	char name[MAX_NAME];
-	struct iomap_bdev_limits limits;
-	uint8_t *data;
-	bool hold, repeat;
-	unsigned busy, outstanding;
-	struct list held;
-	struct fault faults[MAX_FAULTS];
-	unsigned nr_faults;
-	struct t_mem_req *log;
-	unsigned nr_log, epoch;		/* epoch: a reset makes older log indices void */
-	uint64_t *write_pointers;	/* zoned: of each zone, relative to its start */
-};
-
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct t_mem *devices;		/* newest first */
+pthread_mutex_t t_mem_lock = PTHREAD_MUTEX_INITIALIZER;
+struct t_mem *t_mem_devices;
+struct t_mem_calls t_mem_seen;
 
 /* ---- what a request carries in backend[]: link, log index, queue ---- */
 
@@ -74,7 +40,7 @@ static void push(struct list *list, struct iomap_bio *bio)
 	list->nr++;
 }
 
-static struct iomap_bio *take(struct list *list, unsigned i)
+struct iomap_bio *t_mem_take(struct list *list, unsigned i)
 {
 	struct iomap_bio *bio = list->head, *before = NULL;
 
@@ -101,6 +67,13 @@ static struct t_mem_req *log_entry(struct t_mem *mem, const struct iomap_bio *bi
 	return &mem->log[bio->backend[1]];
 }
 
+/* A call that only the owner of a SINGLE_ISSUER queue may make. */
+static void called(const struct mem_queue *q)
+{
+	if (q->single && !pthread_equal(q->owner, pthread_self()))
+		__atomic_add_fetch(&t_mem_seen.strange, 1, __ATOMIC_RELAXED);
+}
+
 /* ---- device life ---- */
 
 static void free_device(struct t_mem *mem)
@@ -111,7 +84,7 @@ static void free_device(struct t_mem *mem)
 	free(mem);
 }
 
-static int mem_open(UNUSED void *queue, const char *path, UNUSED int fd,
+static int mem_open(void *queue, const char *path, UNUSED int fd,
 		    UNUSED const struct iomap_bdev_opts *opts, void **dev)
 {
 	struct t_mem *mem = calloc(1, sizeof(*mem));
@@ -137,10 +110,12 @@ static int mem_open(UNUSED void *queue, const char *path, UNUSED int fd,
 		return -ENOMEM;
 	}
 	mem->epoch = 1;
-	pthread_mutex_lock(&lock);
-	mem->next = devices;
-	devices = mem;
-	pthread_mutex_unlock(&lock);
+	mem->home = queue;
+	called(queue);
+	pthread_mutex_lock(&t_mem_lock);
+	mem->next = t_mem_devices;
+	t_mem_devices = mem;
+	pthread_mutex_unlock(&t_mem_lock);
 	*dev = mem;
 	return 0;
 }
@@ -149,13 +124,14 @@ static void mem_close(void *dev)
 {
 	struct t_mem *mem = dev, **link;
 
-	pthread_mutex_lock(&lock);
-	for (link = &devices; *link; link = &(*link)->next)
+	called(mem->home);
+	pthread_mutex_lock(&t_mem_lock);
+	for (link = &t_mem_devices; *link; link = &(*link)->next)
 		if (*link == mem) {
 			*link = mem->next;
 			break;
 		}
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&t_mem_lock);
 	free_device(mem);
 }
 
@@ -164,9 +140,17 @@ static void mem_limits(void *dev, struct iomap_bdev_limits *limits)
 	*limits = ((struct t_mem *)dev)->limits;
 }
 
-static int mem_attach(UNUSED void *dev, UNUSED void *queue)
+static int mem_attach(UNUSED void *dev, void *queue)
 {
+	called(queue);
+	__atomic_add_fetch(&t_mem_seen.attached, 1, __ATOMIC_RELAXED);
 	return 0;
+}
+
+static void mem_detach(UNUSED void *dev, void *queue)
+{
+	called(queue);
+	__atomic_add_fetch(&t_mem_seen.detached, 1, __ATOMIC_RELAXED);
 }
 
 static int mem_report_zones(void *dev, uint64_t from, struct iomap_zone *zones, unsigned nr_zones)
@@ -177,7 +161,7 @@ static int mem_report_zones(void *dev, uint64_t from, struct iomap_zone *zones, 
 
 	if (!(mem->limits.caps & IOMAP_CAP_ZONED))
 		return -ENOTSUP;
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&t_mem_lock);
 	for (uint64_t z = from / ZONE_BYTES; z < end && n < nr_zones; z++) {
 		uint64_t used = mem->write_pointers[z];
 
@@ -188,7 +172,7 @@ static int mem_report_zones(void *dev, uint64_t from, struct iomap_zone *zones, 
 				 : used == ZONE_BYTES ? IOMAP_ZONE_FULL : IOMAP_ZONE_OPEN,
 		};
 	}
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&t_mem_lock);
 	return (int)n;
 }
 
@@ -286,21 +270,24 @@ static void log_request(struct t_mem *mem, struct iomap_bio *bio)
 	};
 }
 
-static void make_ready(struct mem_queue *q, struct iomap_bio *bio)
+void t_mem_make_ready(struct mem_queue *q, struct iomap_bio *bio)
 {
 	push(&q->ready, bio);
 	pthread_cond_broadcast(&q->cond);
+	if (q->fd >= 0)
+		eventfd_write(q->fd, 1);
 }
 
 static enum iomap_queued mem_queue_bio(void *queue, void *dev, struct iomap_bio *bio)
 {
 	struct t_mem *mem = dev;
 
-	pthread_mutex_lock(&lock);
+	called(queue);
+	pthread_mutex_lock(&t_mem_lock);
 	if (mem->busy || mem->outstanding >= mem->limits.queue_depth) {
 		if (mem->busy)
 			mem->busy--;
-		pthread_mutex_unlock(&lock);
+		pthread_mutex_unlock(&t_mem_lock);
 		return IOMAP_QUEUE_BUSY;
 	}
 	bio->status = judge(mem, bio);
@@ -311,8 +298,8 @@ static enum iomap_queued mem_queue_bio(void *queue, void *dev, struct iomap_bio 
 	if (mem->hold)
 		push(&mem->held, bio);
 	else
-		make_ready(queue, bio);
-	pthread_mutex_unlock(&lock);
+		t_mem_make_ready(queue, bio);
+	pthread_mutex_unlock(&t_mem_lock);
 	return IOMAP_QUEUE_QUEUED;
 }
 
@@ -320,9 +307,10 @@ static int mem_commit(void *queue)
 {
 	unsigned nr;
 
-	pthread_mutex_lock(&lock);
+	called(queue);
+	pthread_mutex_lock(&t_mem_lock);
 	nr = ((struct mem_queue *)queue)->ready.nr;
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&t_mem_lock);
 	return (int)nr;
 }
 
@@ -367,15 +355,16 @@ static int mem_reap(void *queue, struct iomap_bio **done, unsigned min, unsigned
 	unsigned n = 0;
 	int rc = timeout_ns ? 0 : ETIMEDOUT;
 
+	called(q);
 	if (timeout_ns > 0)
 		deadline(&until, timeout_ns);
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&t_mem_lock);
 	while (q->ready.nr < min && !q->woken && rc != ETIMEDOUT)
-		rc = timeout_ns < 0 ? pthread_cond_wait(&q->cond, &lock)
-				    : pthread_cond_timedwait(&q->cond, &lock, &until);
+		rc = timeout_ns < 0 ? pthread_cond_wait(&q->cond, &t_mem_lock)
+				    : pthread_cond_timedwait(&q->cond, &t_mem_lock, &until);
 	q->woken = false;
 	while (n < max && q->ready.nr) {
-		struct iomap_bio *bio = take(&q->ready, 0);
+		struct iomap_bio *bio = t_mem_take(&q->ready, 0);
 		bool twice = mem_of(bio)->repeat && n + 1 < max;
 
 		mem_of(bio)->repeat &= !twice;
@@ -384,7 +373,12 @@ static int mem_reap(void *queue, struct iomap_bio **done, unsigned min, unsigned
 		if (twice)
 			done[n++] = bio;
 	}
-	pthread_mutex_unlock(&lock);
+	if (q->fd >= 0 && !q->ready.nr) {
+		eventfd_t ignored;
+
+		eventfd_read(q->fd, &ignored);
+	}
+	pthread_mutex_unlock(&t_mem_lock);
 	return (int)n;
 }
 
@@ -392,15 +386,26 @@ static void mem_wakeup(void *queue)
 {
 	struct mem_queue *q = queue;
 
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&t_mem_lock);
 	q->woken = true;
 	pthread_cond_broadcast(&q->cond);
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&t_mem_lock);
+}
+
+static int mem_event_fd(void *queue)
+{
+	struct mem_queue *q = queue;
+
+	called(q);
+	pthread_mutex_lock(&t_mem_lock);
+	if (q->fd < 0)
+		q->fd = eventfd(q->ready.nr != 0, EFD_CLOEXEC | EFD_NONBLOCK);
+	pthread_mutex_unlock(&t_mem_lock);
+	return q->fd < 0 ? -errno : q->fd;
 }
 
 static int mem_queue_open(UNUSED void *arg, UNUSED struct iomap_env *env,
-			  UNUSED const struct iomap_ioq_opts *opts, void **queue,
-			  const char **reason)
+			  const struct iomap_ioq_opts *opts, void **queue, const char **reason)
 {
 	struct mem_queue *q = calloc(1, sizeof(*q));
 	pthread_condattr_t attr;
@@ -409,6 +414,9 @@ static int mem_queue_open(UNUSED void *arg, UNUSED struct iomap_env *env,
 		*reason = "out of memory";
 		return -ENOMEM;
 	}
+	q->single = opts->flags & IOMAP_IOQ_SINGLE_ISSUER;
+	q->owner = pthread_self();
+	q->fd = -1;
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&q->cond, &attr);
@@ -419,13 +427,21 @@ static int mem_queue_open(UNUSED void *arg, UNUSED struct iomap_env *env,
 
 static void mem_queue_close(void *queue)
 {
-	pthread_cond_destroy(&((struct mem_queue *)queue)->cond);
-	free(queue);
+	struct mem_queue *q = queue;
+
+	pthread_cond_destroy(&q->cond);
+	if (q->fd >= 0)
+		close(q->fd);
+	free(q);
 }
 
 static void mem_queue_abandon(void *queue)
 {
-	free(queue);		/* a waiter of the parent may stand in the condition: leave it be */
+	struct mem_queue *q = queue;
+
+	if (q->fd >= 0)
+		close(q->fd);
+	free(q);		/* a waiter of the parent may stand in the condition: leave it be */
 }
 
 const struct iomap_backend_ops t_mem_backend = {
@@ -438,121 +454,11 @@ const struct iomap_backend_ops t_mem_backend = {
 	.dev_close = mem_close,
 	.limits = mem_limits,
 	.dev_attach = mem_attach,
+	.dev_detach = mem_detach,
 	.queue = mem_queue_bio,
 	.commit = mem_commit,
 	.reap = mem_reap,
 	.wakeup = mem_wakeup,
+	.event_fd = mem_event_fd,
 	.report_zones = mem_report_zones,
 };
-
-/* ---- the test's hand ---- */
-
-struct t_mem *t_mem_find(const char *name)
-{
-	struct t_mem *mem;
-
-	pthread_mutex_lock(&lock);
-	for (mem = devices; mem && strcmp(mem->name, name); mem = mem->next)
-		;
-	pthread_mutex_unlock(&lock);
-	return mem;
-}
-
-uint8_t *t_mem_data(struct t_mem *mem)
-{
-	return mem->data;
-}
-
-static void release_locked(struct t_mem *mem, unsigned i)
-{
-	struct iomap_bio *bio = take(&mem->held, i);
-
-	if (bio)
-		make_ready((struct mem_queue *)(uintptr_t)bio->backend[2], bio);
-}
-
-void t_mem_hold(struct t_mem *mem, bool hold)
-{
-	pthread_mutex_lock(&lock);
-	mem->hold = hold;
-	pthread_mutex_unlock(&lock);
-}
-
-unsigned t_mem_nr_held(struct t_mem *mem)
-{
-	unsigned nr;
-
-	pthread_mutex_lock(&lock);
-	nr = mem->held.nr;
-	pthread_mutex_unlock(&lock);
-	return nr;
-}
-
-void t_mem_release(struct t_mem *mem, unsigned i)
-{
-	pthread_mutex_lock(&lock);
-	release_locked(mem, i);
-	pthread_mutex_unlock(&lock);
-}
-
-void t_mem_release_all(struct t_mem *mem)
-{
-	pthread_mutex_lock(&lock);
-	while (mem->held.nr)
-		release_locked(mem, 0);
-	pthread_mutex_unlock(&lock);
-}
-
-/* A fault that has done its work makes room for the next. */
-static struct fault *free_fault(struct t_mem *mem)
-{
-	for (unsigned i = 0; i < mem->nr_faults; i++)
-		if (!mem->faults[i].count)
-			return &mem->faults[i];
-	if (mem->nr_faults == MAX_FAULTS) {
-		fprintf(stderr, "memdev: more than %d faults planned\n", MAX_FAULTS);
-		abort();
-	}
-	return &mem->faults[mem->nr_faults++];
-}
-
-void t_mem_fail(struct t_mem *mem, enum iomap_bio_op op, unsigned nth, unsigned count, int error,
-		uint64_t addr)
-{
-	pthread_mutex_lock(&lock);
-	*free_fault(mem) = (struct fault){
-		.op = (uint8_t)op, .skip = nth ? nth - 1 : 0, .count = count, .error = error,
-		.addr = addr,
-	};
-	pthread_mutex_unlock(&lock);
-}
-
-void t_mem_repeat(struct t_mem *mem)
-{
-	pthread_mutex_lock(&lock);
-	mem->repeat = true;
-	pthread_mutex_unlock(&lock);
-}
-
-void t_mem_busy(struct t_mem *mem, unsigned n)
-{
-	pthread_mutex_lock(&lock);
-	mem->busy = n;
-	pthread_mutex_unlock(&lock);
-}
-
-const struct t_mem_req *t_mem_log(struct t_mem *mem, unsigned *nr)
-{
-	pthread_mutex_lock(&lock);
-	*nr = mem->nr_log;
-	pthread_mutex_unlock(&lock);
-	return mem->log;
-}
-
-void t_mem_log_reset(struct t_mem *mem)
-{
-	pthread_mutex_lock(&lock);
-	mem->nr_log = 0;
-	mem->epoch++;
-	pthread_mutex_unlock(&lock);
-}

@@ -43,6 +43,13 @@ void t_mem_busy(struct t_mem *mem, unsigned n);	/* the next n queue() calls say 
 const struct t_mem_req *t_mem_log(struct t_mem *mem, unsigned *nr);
 void t_mem_log_reset(struct t_mem *mem);
 
+/* Calls of all devices of this process so far. */
+struct t_mem_calls {
+	unsigned attached, detached;
+	unsigned strange;	/* to a SINGLE_ISSUER queue, from a thread that does not own it */
+};
+struct t_mem_calls t_mem_calls(void);
+
 /* The device's own: name and limits from what follows "mem:". */
 #define T_MEM_ZONE (1u << 20)
 int t_mem_parse(const char *path, char *name, size_t name_size, struct iomap_bdev_limits *limits);

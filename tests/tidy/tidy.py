@@ -22,7 +22,7 @@ SKIPPED = ("build/", ".git/", "tests/planted/")
 # call -> places in lib/ and sim/ that may make it; a folder ends in a slash
 CLOCK = ("lib/base/env.c", "lib/base/sync.c")
 MEMORY = ("lib/base/env.c", "sim/memory.c", "sim/memory_sanity.c")
-FILES = ("lib/backend/", "sim/dump.c", "sim/watchdog.c")
+FILES = ("lib/backend/", "lib/block/event.c", "sim/dump.c", "sim/watchdog.c")
 THREADS = CLOCK + ("sim/watchdog.c",)
 ENDS = ("sim/watchdog.c",)    # a process that would hang for ever
 FORBIDDEN = [
