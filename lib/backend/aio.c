@@ -54,6 +54,7 @@ struct aio_queue {
 	int wake, event;		/* eventfds; event: -1 until there is a use for it */
 	bool can_poll;			/* the kernel polls the eventfd.. */
 	bool armed;			/* ..and does */
+	bool woken;			/* it did, and no reap has returned for that */
 	struct iomapi_fifo unsent, slow, ended;
 	struct iocb iocbs[BATCH], *batch[BATCH];
 	struct iovec iovs[NR_IOVS];
@@ -417,6 +418,7 @@ static int get_events(struct aio_queue *q, unsigned min, unsigned max, int64_t t
 			continue;
 		}
 		q->armed = false;
+		q->woken = true;
 		drain(q->wake);
 	}
 	return n < 0 && n != -EINTR ? n : 0;
@@ -474,11 +476,13 @@ static int aio_reap(void *queue, struct iomap_bio **done, unsigned min, unsigned
 	rc = get_events(q, 0, max, 0);
 	send_unsent(q);
 	n = hand_out(q, done, max);
-	if (!n && !rc && min && timeout_ns) {
+	if (!n && !rc && min && timeout_ns && !q->woken) {
 		rc = sleep_for_one(q, max, timeout_ns);
 		send_unsent(q);
 		n = hand_out(q, done, max);
 	}
+	if (min)
+		q->woken = false;
 	settle_event(q, n == max);
 	return n ? (int)n : rc;
 }

@@ -9,6 +9,7 @@
 #include "harness/devices.h"
 #include "harness/thread.h"
 #include "aio_kernel.h"
+#include "wakeup.h"
 
 #define KB 1024u
 #define MS ((int64_t)1000000)
@@ -428,6 +429,15 @@ CASE(a_sleeping_reaper_is_woken, "O44", "By what another thread submits, again a
 	t_device_stop(&d);
 }
 
+CASE(a_wakeup_is_remembered, "O44", "One that came before the reap ends it all the same")
+{
+	struct t_device d;
+
+	START(&d);
+	wake_before_reap(&iomapi_aio_backend, d.t.env, 0);
+	t_device_stop(&d);
+}
+
 CASE(a_kernel_that_cannot_poll, "O44", "Sleep and wake-ups go by eventfds alone")
 {
 	struct t_device d;
@@ -435,6 +445,7 @@ CASE(a_kernel_that_cannot_poll, "O44", "Sleep and wake-ups go by eventfds alone"
 	kernel.refused_op = IO_CMD_POLL;
 	START(&d);
 	wake_twice(&d);
+	wake_before_reap(&iomapi_aio_backend, d.t.env, 0);
 	t_device_stop(&d);
 }
 

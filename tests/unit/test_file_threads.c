@@ -10,6 +10,7 @@
 
 #include "harness/devices.h"
 #include "harness/thread.h"
+#include "wakeup.h"
 
 #define KB 1024u
 #define MS ((int64_t)1000000)
@@ -173,6 +174,15 @@ CASE(a_sleeping_reaper_sends_for_others, "O44",
 	t_join(reaper);
 	ck_assert_int_eq(iomap_ioq_poll(d.ioq, 1, 1, IOMAP_FOREVER), 1);
 	t_device_stop(&d);
+}
+
+CASE(a_wakeup_is_remembered, "O44", "One that came before the reap ends it all the same")
+{
+	struct t_env t;
+
+	t_env_start(&t, NULL);
+	wake_before_reap(&iomapi_file_backend, t.env, 2);
+	t_env_stop(&t);
 }
 
 static bool is_readable(int fd, int timeout_ms)
