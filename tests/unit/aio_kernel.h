@@ -31,6 +31,7 @@ static struct {
 	bool holds;			/* requests are taken, and not sent before release() */
 
 	unsigned nr_submits, nr_requests, nr_fdatasyncs;
+	unsigned rw_flags;		/* of the last one */
 	io_context_t ctx;
 	struct iocb held[NR_HELD];
 	struct iovec held_iovs[NR_HELD];
@@ -83,6 +84,7 @@ static int submit_one(io_context_t ctx, struct iocb *iocb)
 	struct iocb copy, *one = &copy;
 	struct iovec iov;
 
+	kernel.rw_flags = iocb->aio_rw_flags;
 	if (kernel.refused_error && iocb->u.c.offset == kernel.refused_addr)
 		return kernel.refused_error;
 	if (kernel.refused_op && iocb->aio_lio_opcode == kernel.refused_op)

@@ -325,6 +325,44 @@ CASE(nothing_transferred_is_an_error, "O45", "Zero bytes are -EIO, at once and b
 	close(fd);
 }
 
+CASE(promises_are_asked_of_the_kernel, "", "FUA and atomic writes go out with their flags")
+{
+	static const struct {
+		unsigned flags, rw_flags;
+	} table[] = { { 0, 0 }, { IOMAP_BIO_FUA, 0x02 }, { IOMAP_BIO_ATOMIC, 0x40 },
+		      { IOMAP_BIO_FUA | IOMAP_BIO_ATOMIC, 0x42 } };
+	const struct iomap_backend_ops *ops = &iomapi_aio_backend;
+	const struct iomap_ioq_opts opts = { .struct_size = sizeof(opts), .depth = 4 };
+	struct iomap_bdev_opts o = { .struct_size = sizeof(o) };
+	char path[128], spec[192];
+	struct t_device d;
+	void *queue, *dev;
+	const char *reason;
+
+	START(&d);
+	t_temp_path(path, sizeof(path), "other");
+	snprintf(spec, sizeof(spec), "%s,size=64k,create", path);
+	ck_assert_int_eq(ops->queue_open(NULL, d.t.env, &opts, &queue, &reason), 0);
+	ck_assert_int_eq(ops->dev_open(queue, spec, -1, &o, &dev), 0);
+	t_temp_remove();
+	for (unsigned i = 0; i < 4; i++) {
+		struct iomap_bio *done = NULL;
+		struct t_bio b;
+
+		t_bio_init(&b, d.bdev, IOMAP_BIO_WRITE, 0, t_buffer(4 * KB, 1), 4 * KB);
+		b.bio.flags = (uint16_t)table[i].flags;
+		ck_assert_int_eq(ops->queue(queue, dev, &b.bio), IOMAP_QUEUE_QUEUED);
+		ops->commit(queue);
+		while (ops->reap(queue, &done, 1, 1, IOMAP_FOREVER) != 1)
+			;
+		ck_assert_ptr_eq(done, &b.bio);		/* it may not be able to: another matter */
+		ck_assert_uint_eq(kernel.rw_flags, table[i].rw_flags);
+	}
+	ops->dev_close(dev);
+	ops->queue_close(queue);
+	t_device_stop(&d);
+}
+
 /* ---- what a kernel may lack ---- */
 
 CASE(a_kernel_without_asynchronous_flushes, "", "The flush is carried out by a plain call")
