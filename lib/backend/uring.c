@@ -353,17 +353,57 @@ static unsigned wait_some(struct iomapi_uring *q, struct iomap_bio **done, unsig
 	return n;
 }
 
+/*
+ * The ring itself could be polled, but one of a single issuer does not wake who does that for what
+ * it has not run yet.  A registered eventfd hears of it; each reap empties it first, and sets it
+ * again for what it leaves.
+ */
+static int uring_event_fd(void *queue)
+{
+	struct iomapi_uring *q = queue;
+	int rc;
+
+	if (q->event_fd >= 0)
+		return q->event_fd;
+	q->event_fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);	/* there may be something already */
+	if (q->event_fd < 0)
+		return -errno;
+	rc = io_uring_register_eventfd(&q->ring, q->event_fd);
+	if (!rc)
+		return q->event_fd;
+	close(q->event_fd);
+	q->event_fd = -1;
+	return rc;
+}
+
+static void empty_event(struct iomapi_uring *q)
+{
+	eventfd_t ignored;
+
+	if (q->event_fd >= 0)
+		eventfd_read(q->event_fd, &ignored);
+}
+
+static void refill_event(struct iomapi_uring *q)
+{
+	if (q->event_fd >= 0 && io_uring_cq_ready(&q->ring))
+		eventfd_write(q->event_fd, 1);
+}
+
 static int uring_reap(void *queue, struct iomap_bio **done, unsigned min, unsigned max,
 		      int64_t timeout_ns)
 {
 	struct iomapi_uring *q = queue;
 	bool woken = false;
-	unsigned n = take_all(q, done, max, &woken);
+	unsigned n;
 
+	empty_event(q);
+	n = take_all(q, done, max, &woken);
 	if (!n && !woken && min && timeout_ns)
 		n = wait_some(q, done, max, timeout_ns);
 	prepare_again(q);
 	submit(q);
+	refill_event(q);
 	return (int)n;
 }
 
@@ -372,14 +412,6 @@ static void uring_wakeup(void *queue)
 	struct iomapi_uring *q = queue;
 
 	eventfd_write(q->wake_fd, 1);
-}
-
-/* A ring can be polled by itself: it is readable as long as there is something to reap. */
-static int uring_event_fd(void *queue)
-{
-	struct iomapi_uring *q = queue;
-
-	return q->ring.ring_fd;
 }
 
 /* ---- the way of a bio ---- */

@@ -42,6 +42,8 @@ struct iomapi_uring {
 	bool wake_armed;
 	uint64_t wake_count;
 
+	int event_fd;			/* -1: nobody asked for one */
+
 	uint32_t nr_bios;		/* taken and not given back */
 	struct iomapi_fifo again;	/* to be prepared once more: short, interrupted */
 	struct iovec *iovs;		/* of what was prepared since all was last submitted */

@@ -182,6 +182,7 @@ static struct iomapi_uring *alloc_all(struct iomap_env *env, const struct iomap_
 		return NULL;
 	q->env = env;
 	q->depth = opts->depth;
+	q->event_fd = -1;
 	q->max_files = opts->max_devices;
 	q->free_files = iomapi_zalloc(env, q->max_files * sizeof(*q->free_files));
 	q->iovs = iomapi_zalloc(env, IOMAPI_URING_IOVS * sizeof(*q->iovs));
@@ -230,16 +231,23 @@ int iomapi_uring_open(struct iomap_env *env, const struct iomap_ioq_opts *opts,
 	return cannot(rc, reason);
 }
 
+static void close_events(struct iomapi_uring *q)
+{
+	close(q->wake_fd);
+	if (q->event_fd >= 0)
+		close(q->event_fd);
+}
+
 void iomapi_uring_close(struct iomapi_uring *q)
 {
 	io_uring_queue_exit(&q->ring);
-	close(q->wake_fd);
+	close_events(q);
 	free_all(q);
 }
 
 void iomapi_uring_abandon(struct iomapi_uring *q)
 {
 	close(q->ring.ring_fd);		/* what it maps is not here, and it is not ours to drain */
-	close(q->wake_fd);
+	close_events(q);
 	free_all(q);
 }

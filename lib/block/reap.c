@@ -284,13 +284,19 @@ static void collect(struct iomap_ioq *ioq, unsigned max, int64_t timeout_ns,
 {
 	unsigned n = 0;
 
+	/* An event fd may be up for what the library has had already: only a reap takes it down. */
 	for (uint32_t i = 0; i < ioq->nr_queues && n < max; i++)
-		if (ioq->queues[i].in_flight)
+		if (ioq->queues[i].in_flight || ioq->has_event)
 			n += reap_queue(ioq, &ioq->queues[i], 0, max - n, 0);
 	if (!n && !ioq->ended.head && timeout_ns)
 		n = sleep_in_backend(ioq, max, timeout_ns, watch);
 	if (n)
 		iomapi_ioq_pump(ioq);
+}
+
+static bool has_work(const struct iomap_ioq *ioq)
+{
+	return ioq->nr_pending || ioq->errands || ioq->has_event;
 }
 
 int iomapi_ioq_reap(struct iomap_ioq *ioq, unsigned max, int64_t timeout_ns,
@@ -302,7 +308,7 @@ int iomapi_ioq_reap(struct iomap_ioq *ioq, unsigned max, int64_t timeout_ns,
 	iomap_mutex_lock(ioq->env, &ioq->lock);
 	nr = take_ends(&ioq->done, &batch, &max);
 	iomapi_count(&ioq->nr_pending, -nr);
-	if (ioq->leading || ioq->claims || !(ioq->nr_pending || ioq->errands) || !max) {
+	if (ioq->leading || ioq->claims || !has_work(ioq) || !max) {
 		bool follow = !batch.head && ioq->nr_pending;
 
 		iomapi_event_update(ioq);
@@ -312,11 +318,13 @@ int iomapi_ioq_reap(struct iomap_ioq *ioq, unsigned max, int64_t timeout_ns,
 	} else {
 		unsigned more;
 
+		if (batch.head || !ioq->nr_pending)
+			timeout_ns = 0;
 		ioq->leading = true;
 		iomapi_ioq_take_inbox(ioq);
 		iomap_mutex_unlock(ioq->env, &ioq->lock);
 		iomapi_ioq_pump(ioq);
-		collect(ioq, max, batch.head ? 0 : timeout_ns, watch);
+		collect(ioq, max, timeout_ns, watch);
 		iomap_mutex_lock(ioq->env, &ioq->lock);
 		more = take_ends(&ioq->ended, &batch, &max);
 		iomapi_count(&ioq->nr_pending, -more);
