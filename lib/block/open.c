@@ -77,6 +77,8 @@ static int open_on(struct iomap_bdev *bdev, struct iomap_ioq *ioq,
 	bdev->found.passed_over = false;	/* an attach has no other to go to */
 	rc = take_limits(bdev);
 	if (rc) {
+		if (found->ops->dev_detach)
+			found->ops->dev_detach(bdev->dev, q->queue);
 		found->ops->dev_close(bdev->dev);
 		return rc;
 	}
