@@ -182,6 +182,7 @@ void iomapi_file_find_limits(struct iomapi_file_dev *dev, uint32_t depth)
 		.caps = IOMAP_CAP_VOLATILE_CACHE | IOMAP_CAP_FUA | IOMAP_CAP_DISCARD |
 			IOMAP_CAP_WRITE_ZEROES,
 		.max_segs = IOMAPI_FILE_SEGS, .max_bytes = MAX_BYTES, .queue_depth = depth,
+		.max_zeroes = MAX_BYTES,	/* the kernel cuts these as the device wants them */
 	};
 	if (dev->direct) {
 		direct_alignment(dev, &l->logical_block, &l->memory_align);

@@ -7,7 +7,6 @@
  * which goes again if the open fails later.  The path ends at the first comma.
  */
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,83 +15,26 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "backend/file.h"
+#include "backend/file_spec.h"
 #include "base/log.h"
-
-struct file_opts {
-	char path[PATH_MAX];
-	uint64_t size;
-	bool has_size, create;
-	bool made;			/* it was not there before */
-	uint32_t flags;			/* IOMAP_BDEV_* */
-};
-
-static int report(const struct iomapi_file_dev *dev, int error, const char *field, uint64_t value,
-		  uint64_t bound, const char *what, const char *path)
-{
-	char text[256];
-
-	snprintf(text, sizeof(text), "%s:%.150s: %s", dev->scheme, path ? path : "", what);
-	iomapi_report(dev->env, .rule = "device", .callback = dev->scheme, .field = field,
-		      .value = value, .bound = bound, .text = text);
-	return error;
-}
-
-/* ---- options ---- */
-
-static int parse_option(const struct iomapi_file_dev *dev, struct file_opts *o, const char *word)
-{
-	char what[96];
-
-	if (!strcmp(word, "create")) {
-		o->create = true;
-		return 0;
-	}
-	if (!strncmp(word, "size=", 5)) {
-		o->has_size = true;
-		if (!iomapi_parse_size(word + 5, &o->size))
-			return 0;
-		snprintf(what, sizeof(what), "size=%.40s is not a size", word + 5);
-		return report(dev, -EINVAL, "size", 0, 0, what, o->path);
-	}
-	snprintf(what, sizeof(what), "unknown option \"%.40s\"", word);
-	return report(dev, -EINVAL, "option", 0, 0, what, o->path);
-}
-
-static int parse(const struct iomapi_file_dev *dev, struct file_opts *o, const char *spec)
-{
-	char *word, *save;
-	int rc = 0;
-
-	if (!*spec || strlen(spec) >= sizeof(o->path))
-		return report(dev, -EINVAL, "path", strlen(spec), sizeof(o->path) - 1,
-			      "path empty or too long", spec);
-	strcpy(o->path, spec);
-	strtok_r(o->path, ",", &save);
-	while (!rc && (word = strtok_r(NULL, ",", &save)))
-		rc = parse_option(dev, o, word);
-	if (!rc && o->create && o->flags & IOMAP_BDEV_RDONLY)
-		rc = report(dev, -EINVAL, "create", 0, 0, "create and read-only exclude each other",
-			    o->path);
-	return rc;
-}
 
 /* ---- what kind of file ---- */
 
-static int check_kind(const struct iomapi_file_dev *dev, const struct stat *st, const char *path)
+static int check_kind(const struct iomapi_file_dev *dev, const struct iomapi_file_opts *o,
+		      const struct stat *st)
 {
 	if (S_ISREG(st->st_mode) || S_ISBLK(st->st_mode))
 		return 0;
 	if (S_ISDIR(st->st_mode))
-		return report(dev, -EISDIR, "path", 0, 0, "is a directory", path);
-	return report(dev, -EINVAL, "path", st->st_mode & S_IFMT, S_IFREG,
-		      "neither a file nor a block device", path);
+		return iomapi_file_refuse(dev, o, -EISDIR, "path", 0, 0, "is a directory");
+	return iomapi_file_refuse(dev, o, -EINVAL, "path", st->st_mode & S_IFMT, S_IFREG,
+				  "neither a file nor a block device");
 }
 
 /* ---- open ---- */
 
 /* O_EXCL on a block device: not while it is mounted or held.  On a file a lock says the same. */
-static int hold_exclusively(struct iomapi_file_dev *dev, const struct file_opts *o)
+static int hold_exclusively(struct iomapi_file_dev *dev, const struct iomapi_file_opts *o)
 {
 	int rc = 0;
 
@@ -103,12 +45,12 @@ static int hold_exclusively(struct iomapi_file_dev *dev, const struct file_opts 
 	else
 		dev->locked = true;
 	if (rc)
-		report(dev, rc, "path", 0, 0,
-		       rc == -EBUSY ? "held by somebody else" : "cannot be held", o->path);
+		iomapi_file_refuse(dev, o, rc, "path", 0, 0,
+				   rc == -EBUSY ? "held by somebody else" : "cannot be held");
 	return rc;
 }
 
-static int open_flags(const struct file_opts *o, bool block_device)
+static int open_flags(const struct iomapi_file_opts *o, bool block_device)
 {
 	int flags = O_CLOEXEC | (o->flags & IOMAP_BDEV_RDONLY ? O_RDONLY : O_RDWR);
 
@@ -118,7 +60,7 @@ static int open_flags(const struct file_opts *o, bool block_device)
 }
 
 /* What the kernel said, and what to do about it. */
-static int report_errno(const struct iomapi_file_dev *dev, const struct file_opts *o)
+static int report_errno(const struct iomapi_file_dev *dev, const struct iomapi_file_opts *o)
 {
 	int error = errno;
 	char what[96];
@@ -131,11 +73,11 @@ static int report_errno(const struct iomapi_file_dev *dev, const struct file_opt
 	else if (error == EBUSY)
 		hint = "; it is mounted or held by somebody else";
 	snprintf(what, sizeof(what), "%s%s", strerror(error), hint);
-	return report(dev, -error, "path", (uint64_t)error, 0, what, o->path);
+	return iomapi_file_refuse(dev, o, -error, "path", (uint64_t)error, 0, what);
 }
 
 /* The descriptor or -errno.  Without O_DIRECT where the file system refuses it. */
-static int open_path(struct iomapi_file_dev *dev, struct file_opts *o)
+static int open_path(struct iomapi_file_dev *dev, struct iomapi_file_opts *o)
 {
 	struct stat st = { 0 };
 	bool exists = !stat(o->path, &st);
@@ -143,7 +85,7 @@ static int open_path(struct iomapi_file_dev *dev, struct file_opts *o)
 
 	if (!exists && (errno != ENOENT || !o->create))
 		return report_errno(dev, o);
-	rc = exists ? check_kind(dev, &st, o->path) : 0;	/* first: a pipe's open may block */
+	rc = exists ? check_kind(dev, o, &st) : 0;	/* first: a pipe's open may block */
 	if (rc)
 		return rc;
 	dev->direct = !(o->flags & IOMAP_BDEV_BUFFERED);
@@ -159,26 +101,28 @@ static int open_path(struct iomapi_file_dev *dev, struct file_opts *o)
 	return fd;
 }
 
-static int adopt_fd(struct iomapi_file_dev *dev, const struct file_opts *o)
+static int adopt_fd(struct iomapi_file_dev *dev, const struct iomapi_file_opts *o)
 {
 	int flags = fcntl(dev->fd, F_GETFL);
 
 	if (flags < 0)
-		return report(dev, -errno, "fd", (uint64_t)dev->fd, 0, strerror(errno), NULL);
+		return iomapi_file_refuse(dev, o, -errno, "fd", (uint64_t)dev->fd, 0,
+					  strerror(errno));
 	if ((flags & O_ACCMODE) == O_WRONLY ||
 	    ((flags & O_ACCMODE) == O_RDONLY && !(o->flags & IOMAP_BDEV_RDONLY)))
-		return report(dev, -EACCES, "fd", (uint64_t)dev->fd, 0,
-			      "the descriptor was opened for less", NULL);
+		return iomapi_file_refuse(dev, o, -EACCES, "fd", (uint64_t)dev->fd, 0,
+					  "the descriptor was opened for less");
 	if (flags & O_APPEND)
-		return report(dev, -EINVAL, "fd", (uint64_t)dev->fd, 0,
-			      "the descriptor appends: it writes at no address", NULL);
+		return iomapi_file_refuse(dev, o, -EINVAL, "fd", (uint64_t)dev->fd, 0,
+					  "the descriptor appends: it writes at no address");
 	dev->direct = flags & O_DIRECT;
 	return 0;
 }
 
 /* The end of a file that is no whole block would be out of reach, and nobody would know; who gives
  * a size=N has said how much he needs. */
-static int check_size(const struct iomapi_file_dev *dev, uint64_t size, const struct file_opts *o)
+static int check_size(const struct iomapi_file_dev *dev, const struct iomapi_file_opts *o,
+		      uint64_t size)
 {
 	uint32_t block = dev->limits.logical_block;
 	char what[128];
@@ -189,34 +133,34 @@ static int check_size(const struct iomapi_file_dev *dev, uint64_t size, const st
 		 "%llu bytes are not a multiple of the block of %u; size=%llu makes it longer",
 		 (unsigned long long)size, block,
 		 (unsigned long long)iomapi_round_up(size, (uint64_t)block));
-	return report(dev, -EINVAL, "size", size, block, what, o->path);
+	return iomapi_file_refuse(dev, o, -EINVAL, "size", size, block, what);
 }
 
 /* Grow to size=N; what is there stays. */
-static int make_size(struct iomapi_file_dev *dev, const struct file_opts *o)
+static int make_size(struct iomapi_file_dev *dev, const struct iomapi_file_opts *o)
 {
 	uint64_t have = iomapi_file_size(dev);
 	char what[96];
 
 	if (!o->has_size)
-		return check_size(dev, have, o);
+		return check_size(dev, o, have);
 	if (o->size % dev->limits.logical_block) {
 		snprintf(what, sizeof(what), "size=%llu is not a multiple of the block of %u",
 			 (unsigned long long)o->size, dev->limits.logical_block);
-		return report(dev, -EINVAL, "size", o->size, dev->limits.logical_block, what,
-			      o->path);
+		return iomapi_file_refuse(dev, o, -EINVAL, "size", o->size,
+					  dev->limits.logical_block, what);
 	}
 	if (have >= o->size)
 		return 0;
 	if (dev->block_device || dev->rdonly) {
 		snprintf(what, sizeof(what), "size=%llu, but the device has %llu bytes",
 			 (unsigned long long)o->size, (unsigned long long)have);
-		return report(dev, dev->rdonly ? -EROFS : -EINVAL, "size", o->size, have, what,
-			      o->path);
+		return iomapi_file_refuse(dev, o, dev->rdonly ? -EROFS : -EINVAL, "size", o->size,
+					  have, what);
 	}
 	if (!ftruncate(dev->fd, (off_t)o->size))
 		return 0;
-	return report(dev, -errno, "size", o->size, have, strerror(errno), o->path);
+	return iomapi_file_refuse(dev, o, -errno, "size", o->size, have, strerror(errno));
 }
 
 static void log_buffered(const struct iomapi_file_dev *dev)
@@ -231,38 +175,37 @@ static void log_buffered(const struct iomapi_file_dev *dev)
 }
 
 /* Is it something that this library can work on? */
-static int check_device(const struct iomapi_file_dev *dev, const struct file_opts *o)
+static int check_device(const struct iomapi_file_dev *dev, const struct iomapi_file_opts *o)
 {
 	int read_only = 0;
 
 	if (iomapi_file_is_zoned(dev))
-		return report(dev, -EOPNOTSUPP, "zoned", 0, 0,
-			      "its zones have to be written in order, which is not supported",
-			      o->path);
+		return iomapi_file_refuse(dev, o, -EOPNOTSUPP, "zoned", 0, 0,
+					  "its zones want writes in order: not supported");
 	if (!dev->block_device)
 		return 0;
 	/* The kernel would open it for writing, and refuse each write. */
 	if (!dev->rdonly && !ioctl(dev->fd, BLKROGET, &read_only) && read_only)
-		return report(dev, -EROFS, "path", 0, 0,
-			      "a read-only device; IOMAP_BDEV_RDONLY asks for less", o->path);
+		return iomapi_file_refuse(dev, o, -EROFS, "path", 0, 0,
+					  "a read-only device; IOMAP_BDEV_RDONLY asks for less");
 	if (!iomapi_file_size(dev))
-		return report(dev, -ENXIO, "size", 0, 0, "a device of no bytes: nothing is in it",
-			      o->path);
+		return iomapi_file_refuse(dev, o, -ENXIO, "size", 0, 0,
+					  "a device of no bytes: nothing is in it");
 	return 0;
 }
 
-static int go_buffered(struct iomapi_file_dev *dev, const struct file_opts *o)
+static int go_buffered(struct iomapi_file_dev *dev, const struct iomapi_file_opts *o)
 {
 	int flags = fcntl(dev->fd, F_GETFL);
 
 	if (!dev->owned || fcntl(dev->fd, F_SETFL, flags & ~O_DIRECT))
-		return report(dev, -EINVAL, "path", 0, 0, "no direct I/O here", o->path);
+		return iomapi_file_refuse(dev, o, -EINVAL, "path", 0, 0, "no direct I/O here");
 	dev->direct = false;
 	return 0;
 }
 
 /* The file is open: learn what it is. */
-static int set_up(struct iomapi_file_dev *dev, const struct file_opts *o, uint32_t depth)
+static int set_up(struct iomapi_file_dev *dev, const struct iomapi_file_opts *o, uint32_t depth)
 {
 	bool wanted_direct = dev->owned && !(o->flags & IOMAP_BDEV_BUFFERED);
 	struct stat st;
@@ -270,7 +213,7 @@ static int set_up(struct iomapi_file_dev *dev, const struct file_opts *o, uint32
 
 	if (fstat(dev->fd, &st))
 		return -errno;
-	rc = check_kind(dev, &st, o->path);
+	rc = check_kind(dev, o, &st);
 	if (rc)
 		return rc;
 	dev->block_device = S_ISBLK(st.st_mode);
@@ -297,7 +240,7 @@ static void let_go(const struct iomapi_file_dev *dev)
 }
 
 /* An open that fails leaves no file behind that it has made. */
-static void take_back(const struct iomapi_file_dev *dev, const struct file_opts *o)
+static void take_back(const struct iomapi_file_dev *dev, const struct iomapi_file_opts *o)
 {
 	struct stat st;
 
@@ -306,10 +249,10 @@ static void take_back(const struct iomapi_file_dev *dev, const struct file_opts 
 	let_go(dev);
 }
 
-static int open_with(struct iomapi_file_dev *dev, const char *spec, int fd, struct file_opts *o,
-		     uint32_t depth)
+static int open_with(struct iomapi_file_dev *dev, const char *spec, int fd,
+		     struct iomapi_file_opts *o, uint32_t depth)
 {
-	int rc = spec ? parse(dev, o, spec) : 0;
+	int rc = spec ? iomapi_file_parse(dev, o, spec) : 0;
 
 	if (rc)
 		return rc;
@@ -329,7 +272,7 @@ int iomapi_file_open(struct iomap_env *env, const char *scheme, const char *spec
 		     unsigned flags, uint32_t depth, struct iomapi_file_dev **result)
 {
 	struct iomapi_file_dev *dev = iomapi_zalloc(env, sizeof(*dev));
-	struct file_opts *o = iomapi_zalloc(env, sizeof(*o));	/* large for a stack */
+	struct iomapi_file_opts *o = iomapi_zalloc(env, sizeof(*o));	/* large for a stack */
 	int rc = -ENOMEM;
 
 	if (dev && o) {

@@ -218,7 +218,7 @@ static bool needs_pieces(const struct iomap_bdev *bdev, struct iomap_bio *bio)
 
 	if (bio->op == IOMAP_BIO_FLUSH)
 		return false;
-	if (bio->len > l->max_bytes || bio->nr_segs > l->max_segs)
+	if (bio->len > iomapi_max_bytes(bdev, bio->op) || bio->nr_segs > l->max_segs)
 		return true;
 	if (bio->nr_segs > 1 && iomapi_track(bio)->nr_runs != bio->nr_segs)
 		return true;

@@ -253,6 +253,13 @@ static inline bool iomapi_op_writes(unsigned op)
 	       op == IOMAP_BIO_WRITE_ZEROES;
 }
 
+/* The longest request: one without data is not bound by what a transfer is. */
+static inline uint64_t iomapi_max_bytes(const struct iomap_bdev *bdev, unsigned op)
+{
+	return op == IOMAP_BIO_DISCARD || op == IOMAP_BIO_WRITE_ZEROES ? bdev->limits.max_zeroes
+								       : bdev->limits.max_bytes;
+}
+
 static inline unsigned iomapi_bio_class(const struct iomap_bio *bio)
 {
 	return bio->priority != 0;

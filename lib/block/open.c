@@ -51,6 +51,8 @@ static int take_limits(struct iomap_bdev *bdev)
 	if (!l->max_bytes)
 		return report(bdev->env, -EIO, scheme, "max_bytes", l->max_bytes, bdev->unit,
 			      "less than one block");
+	l->max_zeroes = iomapi_round_down(l->max_zeroes, (uint64_t)bdev->unit);
+	l->max_zeroes = l->max_zeroes ? l->max_zeroes : l->max_bytes;
 	l->size = iomapi_round_down(l->size, (uint64_t)l->logical_block);
 	if (l->size > INT64_MAX)
 		return report(bdev->env, -EIO, scheme, "size", l->size, INT64_MAX,

@@ -137,7 +137,7 @@ static struct cut next_cut(struct iomap_bio *bio)
 {
 	const struct iomap_bdev_limits *limits = &bio->bdev->limits;
 	uint64_t rest = bio->len - iomapi_track(bio)->off;
-	uint64_t max = iomapi_min(rest, limits->max_bytes);
+	uint64_t max = iomapi_min(rest, iomapi_max_bytes(bio->bdev, bio->op));
 	uint32_t grain = bio->grain ? bio->grain : bio->bdev->unit;
 	struct cut cut = { max, 0 };
 

@@ -133,6 +133,29 @@ CASE(no_request_is_longer_than_the_device_takes, "O27",
 	t_loop_stop(&loop);
 }
 
+CASE(zeroes_are_longer_than_transfers, "",
+     "A discard and a write of zeroes go out whole, however short a transfer has to be")
+{
+	uint8_t *mem = t_buffer(1024 * KB, 6);
+	struct t_loop loop;
+	struct t_device d;
+
+	if (t_loop_start(&loop, SIZE, 4096) || t_loop_set(&loop, "max_sectors_kb", "64"))
+		t_skip("no loop device to be had");
+	each_kind(&d, loop.path) {
+		ck_assert_int_eq(t_io(d.bdev, IOMAP_BIO_WRITE, 0, mem, 1024 * KB, 0), 0);
+		t_env_trace(&d.t);
+		ck_assert_int_eq(t_io(d.bdev, IOMAP_BIO_DISCARD, 0, NULL, 512 * KB, 0), 0);
+		ck_assert_int_eq(t_io(d.bdev, IOMAP_BIO_WRITE_ZEROES, 512 * KB, NULL,
+				      SIZE - 512 * KB, 0), 0);
+		ck_assert_uint_eq(t_env_count(&d.t, IOMAP_TRACE_BIO_QUEUE), 2);
+		ck_assert_int_eq(t_io(d.bdev, IOMAP_BIO_READ, 0, mem, 1024 * KB, 0), 0);
+		ck_assert(t_is_zero(mem, 1024 * KB));
+		t_device_stop(&d);
+	}
+	t_loop_stop(&loop);
+}
+
 CASE(fua_is_what_the_device_has, "",
      "Without it a write and a flush; where nothing is volatile a write, and a flush is free")
 {
