@@ -224,6 +224,40 @@ CASE(an_idle_owner_lets_go_too, "", "Nothing is under way: a poll of min 0, an o
 	}
 }
 
+static void *close_unused(void *arg)
+{
+	struct house *h = arg;
+
+	iomap_bdev_close(&h->d.bdev);
+	t_mem_release_all(t_mem_find("held"));
+	iomapi_store(&h->left, 1);
+	return NULL;
+}
+
+static void *expect_left(void *arg)
+{
+	struct house *h = arg;
+
+	wait_for(iomapi_load(&h->left));
+	return NULL;
+}
+
+CASE(a_guest_is_told_before_the_owner_sleeps, "O44",
+     "The owner lets the device go as it begins a wait, and sleeps then")
+{
+	pthread_t guest, watcher;
+	struct house h;
+
+	start(&h);
+	guest = t_thread(close_unused, &h);
+	wait_for(iomapi_load(&h.d.ioq->errands));
+	watcher = t_thread(expect_left, &h);
+	ck_assert_int_eq(iomap_bio_wait(&h.held.bio), 0);
+	t_join(watcher);
+	t_join(guest);
+	stop(&h);
+}
+
 static void *delete_queue(void *arg)
 {
 	iomap_ioq_delete(arg);
