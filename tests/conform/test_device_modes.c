@@ -169,14 +169,17 @@ CASE(a_device_on_two_queues, "", "Each bio ends from the queue it was sent on; n
 	}
 }
 
-CASE(what_no_backend_has, "",
-     "Event fd and registered memory are -ENOTSUP, and the reason is named")
+CASE(memory_that_cannot_be_registered, "",
+     "-ENOTSUP where the backend has nothing like it; what is in use is named")
 {
 	struct t_device d;
 	int kind;
 
 	each_device(&d, kind) {
-		ck_assert_int_eq(iomap_ioq_event_fd(d.ioq), -ENOTSUP);
+		if (strstr(iomap_ioq_reason(d.ioq), "uring")) {	/* has it: test_memory.c */
+			t_device_stop(&d);
+			continue;
+		}
 		ck_assert_int_eq(iomap_ioq_register_memory(d.ioq, &d, sizeof(d)), -ENOTSUP);
 		ck_assert_int_eq(iomap_ioq_unregister_memory(d.ioq, &d, sizeof(d)), -ENOTSUP);
 		ck_assert_int_eq(iomap_ioq_register_memory(d.ioq, NULL, 1), -EINVAL);

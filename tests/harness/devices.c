@@ -150,9 +150,10 @@ const char *t_device_scheme(enum t_device_kind kind)
 	}
 }
 
-static int start_file(struct t_device *d, enum t_device_kind kind)
+static int start_file(struct t_device *d, enum t_device_kind kind,
+		      const struct iomap_ioq_opts *given)
 {
-	struct iomap_ioq_opts opts = files[kind].opts;
+	struct iomap_ioq_opts opts = given ? *given : files[kind].opts;
 	char path[128], spec[192];
 
 	opts.struct_size = sizeof(opts);
@@ -174,13 +175,20 @@ static int start_kind(struct t_device *d, enum t_device_kind kind)
 	case T_NULL:
 		return try_start(d, "null:16m", 0, NULL);
 	default:
-		return start_file(d, kind);
+		return start_file(d, kind, NULL);
 	}
 }
 
 void t_device_start(struct t_device *d, enum t_device_kind kind)
 {
 	ck_assert_int_eq(start_kind(d, kind), 0);
+}
+
+void t_device_start_with(struct t_device *d, enum t_device_kind kind,
+			 const struct iomap_ioq_opts *opts)
+{
+	d->sim = NULL;
+	ck_assert_int_eq(start_file(d, kind, opts), 0);
 }
 
 int t_device_next(struct t_device *d, int kind)

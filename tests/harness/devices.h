@@ -34,6 +34,9 @@ struct t_device {
 };
 /* A kind that may be missing here (no io_uring, no libaio) must not be, where it is named alone. */
 void t_device_start(struct t_device *d, enum t_device_kind kind);
+/* The same on an ioq with these options; only for kinds that are files of the kernel's. */
+void t_device_start_with(struct t_device *d, enum t_device_kind kind,
+			 const struct iomap_ioq_opts *opts);
 const char *t_device_scheme(enum t_device_kind kind);
 /* "mem:m" with more options, on an ioq with those */
 void t_device_start_mem(struct t_device *d, const char *options, const struct iomap_ioq_opts *opts);

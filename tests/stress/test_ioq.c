@@ -147,17 +147,32 @@ static void *visit(void *arg)
 	return NULL;
 }
 
-static void arena_start(struct arena *a, unsigned nr_ioqs, uint32_t depth)
+/* Without a scheme: one device of each kind that needs no kernel but for its file. */
+static void arena_specs(char specs[3][160], const char *scheme)
+{
+	char name[2] = "a", path[128];
+
+	for (unsigned i = 0; i < 3; i++, name[0]++) {
+		t_temp_path(path, sizeof(path), name);
+		snprintf(specs[i], 160, "%s:%s,create,size=2m", scheme ? scheme : "file", path);
+	}
+	if (scheme)
+		return;
+	strcpy(specs[0], "mem:m,nofua,max=4k");
+	strcpy(specs[1], "null:");
+}
+
+static bool arena_start(struct arena *a, unsigned nr_ioqs, uint32_t depth, const char *scheme)
 {
 	struct iomap_ioq_opts opts = { .struct_size = sizeof(opts), .depth = depth };
-	struct iomap_bdev_opts o = { .struct_size = sizeof(o), .flags = IOMAP_BDEV_BUFFERED };
-	const char *specs[3] = { "mem:m,nofua,max=4k", "null:", NULL };
-	char path[128], file[160];
+	struct iomap_bdev_opts o = {
+		.struct_size = sizeof(o), .flags = scheme ? 0 : IOMAP_BDEV_BUFFERED,
+	};
+	char specs[3][160];
+	int rc = 0;
 
 	memset(a, 0, sizeof(*a));
-	t_temp_path(path, sizeof(path), "a");
-	snprintf(file, sizeof(file), "file:%s,create,size=2m", path);
-	specs[2] = file;
+	arena_specs(specs, scheme);
 	t_env_start(&a->t, NULL);
 	a->nr_ioqs = nr_ioqs;
 	for (unsigned i = 0; i < nr_ioqs; i++)
@@ -165,12 +180,16 @@ static void arena_start(struct arena *a, unsigned nr_ioqs, uint32_t depth)
 	for (unsigned i = 0; i < 3; i++) {
 		struct iomap_ioq *home = a->ioqs[i % nr_ioqs];
 
-		ck_assert_int_eq(iomap_bdev_open(home, specs[i], &o, &a->bdevs[i]), 0);
+		rc = iomap_bdev_open(home, specs[i], &o, &a->bdevs[i]);
+		if (rc == -ENOTSUP)
+			break;
+		ck_assert_int_eq(rc, 0);
 		for (unsigned q = 0; q < nr_ioqs; q++)
 			ck_assert_int_eq(iomap_bdev_attach(a->bdevs[i], a->ioqs[q]), 0);
 	}
 	a->file = a->bdevs[2];
 	t_temp_remove();
+	return !rc;
 }
 
 static void arena_stop(struct arena *a)
@@ -204,15 +223,13 @@ static void *slow_device(void *arg)
 }
 
 /* Threads live for a few rounds; whoever is done is followed by a new one. */
-static void stress(unsigned nr_ioqs, uint32_t depth, unsigned generations, bool slow)
+static void run_stress(struct arena *a, uint32_t depth, unsigned generations, bool slow)
 {
 	static struct visitor visitors[NR_THREADS];
 	pthread_t threads[NR_THREADS], device = 0;
-	struct arena a;
 
-	arena_start(&a, nr_ioqs, depth);
 	if (slow) {
-		a.bdevs[2] = a.bdevs[0];	/* the file would only hide it */
+		a->bdevs[2] = a->bdevs[0];	/* the file would only hide it */
 		device_runs = 1;
 		t_mem_hold(t_mem_find("m"), true);
 		device = t_thread(slow_device, t_mem_find("m"));
@@ -222,7 +239,7 @@ static void stress(unsigned nr_ioqs, uint32_t depth, unsigned generations, bool 
 
 		if (n >= NR_THREADS)
 			t_join(threads[n % NR_THREADS]);
-		v->a = &a;
+		v->a = a;
 		v->seed = n * 977 + depth;
 		v->rounds = 4 + n % 7;
 		v->mem = v->mem ? v->mem : t_buffer(NR_BIOS * 8 * KB, 1);
@@ -233,9 +250,29 @@ static void stress(unsigned nr_ioqs, uint32_t depth, unsigned generations, bool 
 	if (slow) {
 		__atomic_store_n(&device_runs, 0, __ATOMIC_RELEASE);
 		t_join(device);
-		a.bdevs[2] = a.file;
+		a->bdevs[2] = a->file;
 	}
-	arena_stop(&a);
+	arena_stop(a);
+}
+
+static void stress(unsigned nr_ioqs, uint32_t depth, unsigned generations, bool slow)
+{
+	struct arena a;
+
+	ck_assert(arena_start(&a, nr_ioqs, depth, NULL));
+	run_stress(&a, depth, generations, slow);
+}
+
+/* On files of the kernel's, by a scheme that may be denied here. */
+static void stress_scheme(const char *scheme, unsigned nr_ioqs, uint32_t depth)
+{
+	struct arena a;
+
+	if (!arena_start(&a, nr_ioqs, depth, scheme)) {
+		arena_stop(&a);
+		t_skip("this backend is denied here");
+	}
+	run_stress(&a, depth, 6, false);
 }
 
 CASE_TIMEOUT(threads_on_one_queue, "", "Eight threads come and go; each bio ends once", 20)
@@ -263,6 +300,26 @@ CASE_TIMEOUT(two_queues_and_a_slow_device, "",
      "And on two queues, where waits lead the one or the other", 20)
 {
 	stress(2, 8, 24, true);
+}
+
+CASE_TIMEOUT(threads_on_a_ring, "", "Eight threads come and go on one io_uring", 30)
+{
+	stress_scheme("uring", 1, 64);
+}
+
+CASE_TIMEOUT(threads_on_a_narrow_ring, "", "The same with three slots, where nearly all park", 30)
+{
+	stress_scheme("uring", 1, 3);
+}
+
+CASE_TIMEOUT(threads_on_two_rings, "", "And on two rings that share their files", 30)
+{
+	stress_scheme("uring", 2, 16);
+}
+
+CASE_TIMEOUT(threads_on_aio, "", "Eight threads come and go on libaio, with three slots", 30)
+{
+	stress_scheme("aio", 1, 3);
 }
 
 /* ---- one object wait, one submitter, one poller: the smallest way to lose a wake-up ---- */

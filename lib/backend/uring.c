@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * backend/uring.c - "uring:PATH[,size=N,create]": a file or block device through io_uring.
+ *
+ *	queue	prepares an entry		commit	one system call for all of them
+ *	reap	takes what is complete, waits if there is nothing, and prepares again what came
+ *		back before it was whole
+ *
+ * How a bio is presented, the best that applies: one run of registered memory is a fixed read or
+ * write; several runs in one registered chunk a vectored fixed one, where the kernel has it; one
+ * run a plain read or write; else readv or writev.  FUA is a flag of the write.
+ *
+ * What comes back:
+ *	short		the rest is prepared again; nothing at all is -EIO
+ *	interrupted	-EINTR, and -ECANCELED when the thread that submitted has ended meanwhile
+ *			and took its part of the ring's workers with it: prepared again
+ *	-EAGAIN		once more, by a worker of the kernel that may block; then it is an error
+ *	-EOPNOTSUPP	of a discard or of zeroes: by hand, as file: does it
+ * What the kernel does not take at once (-EAGAIN, -EBUSY, a part of a batch) stays in the ring and
+ * goes with the next call; a reap that has nothing to wait for sleeps shortly and tries again.
+ *
+ * Threads: calls on a queue are serialised; wakeup from any.
+ */
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "backend/uring.h"
+
+#define REAP_BATCH	64
+#define STARVED_MS	1		/* until the kernel is asked again */
+#define WAKE_DATA	1		/* user data of the wake-up's read; bios are aligned */
+
+/* The words of a bio that are ours from queue to reap; the first links it into a fifo. */
+enum { W_LINK, W_DEV, W_DONE, W_CHUNK, W_ASYNC };
+
+static struct iomapi_uring_dev *dev_of(const struct iomap_bio *bio)
+{
+	return (struct iomapi_uring_dev *)(uintptr_t)bio->backend[W_DEV];
+}
+
+/* ---- to the kernel ---- */
+
+static bool all_sent(const struct iomapi_uring *q)
+{
+	return !io_uring_sq_ready(&q->ring);
+}
+
+/* After an answer to a submission: may another one follow at once? */
+static bool settle(struct iomapi_uring *q, int rc)
+{
+	if (all_sent(q))
+		q->nr_iovs = 0;		/* the kernel has read them */
+	q->starved = rc < 0 && rc != -EINTR && rc != -ETIME;
+	return !q->starved;
+}
+
+static void submit(struct iomapi_uring *q)
+{
+	if (q->sqpoll) {
+		settle(q, io_uring_submit(&q->ring));
+		return;
+	}
+	while (!all_sent(q) && settle(q, io_uring_submit(&q->ring)))
+		;
+}
+
+static struct io_uring_sqe *get_sqe(struct iomapi_uring *q)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&q->ring);
+
+	if (sqe)
+		return sqe;
+	submit(q);
+	return io_uring_get_sqe(&q->ring);
+}
+
+/* ---- preparing ---- */
+
+/* What is left of the segments, in iov; NULL: there is no room until all that is prepared has been
+ * sent. */
+static struct iovec *rest_of(struct iomapi_uring *q, const struct iomap_bio *bio, unsigned *nr)
+{
+	uint64_t skip = bio->backend[W_DONE];
+	struct iovec *iov;
+	unsigned n = 0;
+
+	if (q->nr_iovs + bio->nr_segs > IOMAPI_URING_IOVS)
+		submit(q);
+	if (q->nr_iovs + bio->nr_segs > IOMAPI_URING_IOVS)
+		return NULL;
+	iov = q->iovs + q->nr_iovs;
+	for (uint32_t i = 0; i < bio->nr_segs; i++) {
+		const struct iomap_bvec *seg = &bio->segs[i];
+
+		if (skip >= seg->len) {
+			skip -= seg->len;
+			continue;
+		}
+		iov[n++] = (struct iovec){ (char *)seg->mem + skip, seg->len - skip };
+		skip = 0;
+	}
+	*nr = n;
+	return iov;
+}
+
+/* The chunk of registered memory that all of it lies in, or -1. */
+static int chunk_of(struct iomapi_uring *q, const struct iovec *iov, unsigned nr)
+{
+	int chunk = iomapi_uring_memory_find(q, iov[0].iov_base, iov[0].iov_len);
+
+	if (nr > 1 && !q->has_vectored_fixed)
+		return -1;
+	for (unsigned i = 1; i < nr && chunk >= 0; i++)
+		if (iomapi_uring_memory_find(q, iov[i].iov_base, iov[i].iov_len) != chunk)
+			chunk = -1;
+	return chunk;
+}
+
+static unsigned op_of(bool write, bool vectored, bool fixed)
+{
+	if (fixed && vectored)
+		return write ? IOMAPI_OP_WRITEV_FIXED : IOMAPI_OP_READV_FIXED;
+	if (fixed)
+		return write ? IORING_OP_WRITE_FIXED : IORING_OP_READ_FIXED;
+	if (vectored)
+		return write ? IORING_OP_WRITEV : IORING_OP_READV;
+	return write ? IORING_OP_WRITE : IORING_OP_READ;
+}
+
+static int write_flags(const struct iomap_bio *bio)
+{
+	return (bio->flags & IOMAP_BIO_FUA ? RWF_DSYNC : 0) |
+	       (bio->flags & IOMAP_BIO_ATOMIC ? IOMAPI_RWF_ATOMIC : 0);
+}
+
+static struct io_uring_sqe *prepare_transfer(struct iomapi_uring *q, struct iomap_bio *bio, int fd)
+{
+	uint64_t done = bio->backend[W_DONE];
+	bool write = bio->op == IOMAP_BIO_WRITE;
+	struct iovec one = { (char *)bio->segs[0].mem + done, bio->segs[0].len - done };
+	struct iovec *iov = &one;
+	struct io_uring_sqe *sqe;
+	unsigned nr = 1, op;
+	int chunk;
+
+	if (bio->nr_segs > 1)
+		iov = rest_of(q, bio, &nr);
+	sqe = iov ? get_sqe(q) : NULL;
+	if (!sqe)
+		return NULL;
+	chunk = chunk_of(q, iov, nr);
+	op = op_of(write, nr > 1, chunk >= 0);
+	if (nr == 1) {
+		io_uring_prep_rw((int)op, sqe, fd, iov->iov_base, (unsigned)iov->iov_len,
+				 bio->addr + done);
+	} else {
+		io_uring_prep_rw((int)op, sqe, fd, iov, nr, bio->addr + done);
+		q->nr_iovs += nr;
+	}
+	if (write)
+		sqe->rw_flags = write_flags(bio);
+	if (chunk >= 0) {
+		sqe->buf_index = (uint16_t)chunk;
+		q->chunks[chunk].in_flight++;
+	}
+	bio->backend[W_CHUNK] = (uint64_t)(chunk + 1);
+	return sqe;
+}
+
+static struct io_uring_sqe *prepare_other(struct iomapi_uring *q, const struct iomap_bio *bio,
+					  int fd)
+{
+	struct io_uring_sqe *sqe = get_sqe(q);
+	int mode = FALLOC_FL_KEEP_SIZE;
+
+	if (!sqe)
+		return NULL;
+	mode |= bio->op == IOMAP_BIO_DISCARD ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE;
+	if (bio->op == IOMAP_BIO_FLUSH)
+		io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC);
+	else
+		io_uring_prep_fallocate(sqe, fd, mode, (off_t)bio->addr, (off_t)bio->len);
+	return sqe;
+}
+
+/* False: there is no room now. */
+static bool prepare(struct iomapi_uring *q, struct iomap_bio *bio)
+{
+	const struct iomapi_uring_dev *dev = dev_of(bio);
+	struct io_uring_sqe *sqe;
+	int32_t slot = -1;
+	int fd;
+
+	for (uint32_t i = 0; i < dev->nr_queues; i++)
+		if (dev->on[i].queue == q)
+			slot = dev->on[i].slot;
+	fd = slot >= 0 ? slot : dev->file->fd;
+	sqe = bio->op <= IOMAP_BIO_WRITE ? prepare_transfer(q, bio, fd) : prepare_other(q, bio, fd);
+	if (!sqe)
+		return false;
+	io_uring_sqe_set_data(sqe, bio);
+	sqe->flags |= (uint8_t)((slot >= 0 ? IOSQE_FIXED_FILE : 0) |
+				(bio->backend[W_ASYNC] ? IOSQE_ASYNC : 0));
+	return true;
+}
+
+/* What came back before it was whole, and the wake-up's read, as far as there is room. */
+static void prepare_again(struct iomapi_uring *q)
+{
+	struct io_uring_sqe *sqe;
+
+	while (q->again.nr) {
+		struct iomap_bio *bio = iomapi_fifo_pop(&q->again);
+
+		if (!prepare(q, bio)) {
+			iomapi_fifo_push(&q->again, bio);
+			break;
+		}
+	}
+	if (q->wake_armed)
+		return;
+	sqe = get_sqe(q);
+	if (!sqe)
+		return;
+	io_uring_prep_read(sqe, q->wake_fd, &q->wake_count, sizeof(q->wake_count), 0);
+	io_uring_sqe_set_data64(sqe, WAKE_DATA);
+	q->wake_armed = true;
+}
+
+/* ---- from the kernel ---- */
+
+enum verdict { WHOLE, AGAIN, BY_HAND };
+
+static enum verdict judge_transfer(struct iomap_bio *bio, int res)
+{
+	if (!res || (bio->flags & IOMAP_BIO_ATOMIC && (uint64_t)res != bio->len)) {
+		bio->status = -EIO;	/* the file ends here, or the device takes nothing */
+		return WHOLE;
+	}
+	bio->backend[W_DONE] += (uint64_t)res;
+	return bio->backend[W_DONE] == bio->len ? WHOLE : AGAIN;
+}
+
+static enum verdict judge(struct iomap_bio *bio, int res)
+{
+	bool transfer = bio->op <= IOMAP_BIO_WRITE;
+
+	if (res >= 0)
+		return transfer ? judge_transfer(bio, res) : WHOLE;
+	if (res == -EINTR || res == -ECANCELED)
+		return AGAIN;
+	if (res == -EAGAIN && !bio->backend[W_ASYNC]) {
+		bio->backend[W_ASYNC] = 1;
+		return AGAIN;
+	}
+	if (res == -EOPNOTSUPP && !transfer && bio->op != IOMAP_BIO_FLUSH)
+		return BY_HAND;
+	bio->status = res;
+	return WHOLE;
+}
+
+/* True: it is the library's again. */
+static bool take(struct iomapi_uring *q, struct iomap_bio *bio, int res)
+{
+	if (bio->backend[W_CHUNK])
+		q->chunks[bio->backend[W_CHUNK] - 1].in_flight--;
+	bio->backend[W_CHUNK] = 0;
+	switch (judge(bio, res)) {
+	case AGAIN:
+		iomapi_fifo_push(&q->again, bio);
+		return false;
+	case BY_HAND:
+		iomapi_file_carry_out(dev_of(bio)->file, bio, q->by_hand);
+		return true;
+	case WHOLE:
+		break;
+	}
+	if (bio->status)
+		iomapi_file_report(dev_of(bio)->file, bio);
+	return true;
+}
+
+/* How many bios are done; *woken: somebody wants the reaper out. */
+static unsigned take_all(struct iomapi_uring *q, struct iomap_bio **done, unsigned max, bool *woken)
+{
+	struct io_uring_cqe *cqes[REAP_BATCH];
+	unsigned n = 0, nr;
+
+	do {
+		nr = io_uring_peek_batch_cqe(&q->ring, cqes, iomapi_min(max - n, REAP_BATCH));
+		for (unsigned i = 0; i < nr; i++) {
+			if (cqes[i]->user_data == WAKE_DATA) {
+				q->wake_armed = false;
+				*woken |= cqes[i]->res > 0;
+				continue;
+			}
+			done[n] = io_uring_cqe_get_data(cqes[i]);
+			n += take(q, done[n], cqes[i]->res);
+		}
+		io_uring_cq_advance(&q->ring, nr);
+	} while (nr && n < max);
+	q->nr_bios -= n;
+	return n;
+}
+
+/* ---- waiting ---- */
+
+/* The kernel did not take it all, and may have nothing of ours that would end a wait.  True: it is
+ * the wake-up that ended this one; its read may be among what was not taken. */
+static bool wait_starved(struct iomapi_uring *q)
+{
+	struct pollfd fds[] = { { .fd = q->wake_fd, .events = POLLIN },
+				{ .fd = q->ring.ring_fd, .events = POLLIN } };
+
+	return poll(fds, 2, STARVED_MS) > 0 && fds[0].revents;
+}
+
+/* For one completion.  False: time is up. */
+static bool wait_once(struct iomapi_uring *q, int64_t left)
+{
+	struct __kernel_timespec ts = { left / 1000000000, left % 1000000000 };
+	struct io_uring_cqe *cqe;
+	int rc;
+
+	rc = io_uring_submit_and_wait_timeout(&q->ring, &cqe, 1, left < 0 ? NULL : &ts, NULL);
+	settle(q, rc);
+	return rc != -ETIME;
+}
+
+static unsigned wait_some(struct iomapi_uring *q, struct iomap_bio **done, unsigned max,
+			  int64_t timeout_ns)
+{
+	int64_t end = timeout_ns < 0 ? 0 : iomapi_now(q->env) + timeout_ns, left = timeout_ns;
+	bool woken = false, more = true;
+	unsigned n = 0;
+
+	while (!n && !woken && more) {
+		prepare_again(q);
+		more = wait_once(q, left);
+		n = take_all(q, done, max, &woken);
+		if (q->starved && !n)
+			woken |= wait_starved(q);
+		if (timeout_ns >= 0) {
+			left = iomapi_max(end - iomapi_now(q->env), 0);
+			more &= left > 0;
+		}
+	}
+	return n;
+}
+
+static int uring_reap(void *queue, struct iomap_bio **done, unsigned min, unsigned max,
+		      int64_t timeout_ns)
+{
+	struct iomapi_uring *q = queue;
+	bool woken = false;
+	unsigned n = take_all(q, done, max, &woken);
+
+	if (!n && !woken && min && timeout_ns)
+		n = wait_some(q, done, max, timeout_ns);
+	prepare_again(q);
+	submit(q);
+	return (int)n;
+}
+
+static void uring_wakeup(void *queue)
+{
+	struct iomapi_uring *q = queue;
+
+	eventfd_write(q->wake_fd, 1);
+}
+
+/* A ring can be polled by itself: it is readable as long as there is something to reap. */
+static int uring_event_fd(void *queue)
+{
+	struct iomapi_uring *q = queue;
+
+	return q->ring.ring_fd;
+}
+
+/* ---- the way of a bio ---- */
+
+static enum iomap_queued uring_queue(void *queue, void *dev, struct iomap_bio *bio)
+{
+	struct iomapi_uring *q = queue;
+
+	if (q->nr_bios == q->depth)
+		return IOMAP_QUEUE_BUSY;
+	bio->backend[W_DEV] = (uintptr_t)dev;
+	bio->backend[W_DONE] = bio->backend[W_CHUNK] = bio->backend[W_ASYNC] = 0;
+	if (!prepare(q, bio))
+		return IOMAP_QUEUE_BUSY;
+	q->nr_bios++;
+	return IOMAP_QUEUE_QUEUED;
+}
+
+static int uring_commit(void *queue)
+{
+	struct iomapi_uring *q = queue;
+
+	submit(q);
+	return (int)q->nr_bios;
+}
+
+/* ---- queues and devices ---- */
+
+static int uring_queue_open(void *arg, struct iomap_env *env, const struct iomap_ioq_opts *opts,
+			    void **queue, const char **reason)
+{
+	struct iomapi_uring *q;
+	int rc = iomapi_uring_open(env, opts, &q, reason);
+
+	(void)arg;
+	if (rc)
+		return rc;
+	prepare_again(q);
+	*queue = q;
+	return 0;
+}
+
+static void uring_queue_close(void *queue)
+{
+	iomapi_uring_close(queue);
+}
+
+static void uring_queue_abandon(void *queue)
+{
+	iomapi_uring_abandon(queue);
+}
+
+static int uring_dev_attach(void *arg, void *queue)
+{
+	struct iomapi_uring_dev *dev = arg;
+
+	if (dev->nr_queues == IOMAPI_URING_QUEUES)
+		return -ENOSPC;
+	dev->on[dev->nr_queues].queue = queue;
+	dev->on[dev->nr_queues++].slot = iomapi_uring_file_add(queue, dev->file->fd);
+	return 0;
+}
+
+static void uring_dev_detach(void *arg, void *queue)
+{
+	struct iomapi_uring_dev *dev = arg;
+
+	for (uint32_t i = 0; i < dev->nr_queues; i++) {
+		if (dev->on[i].queue != queue)
+			continue;
+		iomapi_uring_file_del(queue, dev->on[i].slot);
+		dev->on[i] = dev->on[--dev->nr_queues];
+		return;
+	}
+}
+
+static int uring_dev_open(void *queue, const char *path, int fd, const struct iomap_bdev_opts *opts,
+			  void **result)
+{
+	struct iomapi_uring *q = queue;
+	struct iomapi_uring_dev *dev = iomapi_zalloc(q->env, sizeof(*dev));
+	int rc;
+
+	if (!dev)
+		return -ENOMEM;
+	rc = iomapi_file_open(q->env, "uring", path, fd, opts->flags, q->depth, &dev->file);
+	if (rc) {
+		iomapi_free(q->env, dev, sizeof(*dev));
+		return rc;
+	}
+	uring_dev_attach(dev, q);
+	*result = dev;
+	return 0;
+}
+
+static void uring_dev_close(void *arg)
+{
+	struct iomapi_uring_dev *dev = arg;
+	struct iomap_env *env = dev->file->env;
+
+	iomapi_file_close(dev->file);
+	iomapi_free(env, dev, sizeof(*dev));
+}
+
+static void uring_limits(void *arg, struct iomap_bdev_limits *limits)
+{
+	struct iomapi_uring_dev *dev = arg;
+
+	*limits = dev->file->limits;
+	limits->size = iomapi_file_size(dev->file);
+}
+
+static int uring_register_memory(void *queue, void *base, size_t len)
+{
+	return iomapi_uring_memory_add(queue, base, len);
+}
+
+static int uring_unregister_memory(void *queue, void *base, size_t len)
+{
+	return iomapi_uring_memory_del(queue, base, len);
+}
+
+const struct iomap_backend_ops iomapi_uring_backend = {
+	.struct_size = sizeof(iomapi_uring_backend),
+	.scheme = "uring",
+	.queue_open = uring_queue_open,
+	.queue_close = uring_queue_close,
+	.queue_abandon = uring_queue_abandon,
+	.dev_open = uring_dev_open,
+	.dev_close = uring_dev_close,
+	.limits = uring_limits,
+	.dev_attach = uring_dev_attach,
+	.dev_detach = uring_dev_detach,
+	.queue = uring_queue,
+	.commit = uring_commit,
+	.reap = uring_reap,
+	.wakeup = uring_wakeup,
+	.event_fd = uring_event_fd,
+	.register_memory = uring_register_memory,
+	.unregister_memory = uring_unregister_memory,
+};
