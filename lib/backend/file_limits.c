@@ -171,6 +171,7 @@ static void find_queue_limits(const struct iomapi_file_dev *dev, struct iomap_bd
 		l->caps &= ~IOMAP_CAP_VOLATILE_CACHE;
 	l->max_bytes = (uint64_t)KB * read_number(dev, "max_sectors_kb", MAX_BYTES / KB);
 	l->max_segs = read_number(dev, "max_segments", IOMAPI_FILE_SEGS);
+	l->queue_depth = read_number(dev, "nr_requests", l->queue_depth);
 }
 
 void iomapi_file_find_limits(struct iomapi_file_dev *dev, uint32_t depth)

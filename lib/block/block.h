@@ -41,8 +41,8 @@ extern const struct iomapi_room iomapi_room_block;
 #define IOMAPI_MAX_THREADS	64
 #define IOMAPI_MAX_SCHEME	16
 #define IOMAPI_SMALL_SEGS	16	/* in a small piece; there are depth of them */
-#define IOMAPI_BIG_SEGS		1024	/* in a big one */
-#define IOMAPI_NR_BIG		8
+#define IOMAPI_BIG_SEGS		256	/* in a big one */
+#define IOMAPI_NR_BIG		32
 #define IOMAPI_REAP_BATCH	64
 #define IOMAPI_PLUG_MAX		256	/* a plug that holds so many flushes itself */
 

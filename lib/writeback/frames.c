@@ -156,6 +156,23 @@ static int make_progress(struct iomap_writeback_ctx *wpc, uint32_t seen)
 	return iomap_writeback_kick(wpc);
 }
 
+/*
+ * One that came back would go out again with a few pages in it.  While more are on their way it
+ * pays to wait for some of them; never for long, for who else might finish them is not known.
+ */
+static void wait_for_more(struct iomapi_writeback *room)
+{
+	const iomap_word *freed = iomapi_bio_pool_freed(room->pool);
+	uint32_t seen;
+
+	do {
+		seen = iomapi_load(freed);
+		if (iomapi_bio_pool_nr_free(room->pool) >= room->nr_ioends / 4)
+			return;
+	} while (iomapi_load(&room->nr_sent) &&
+		 !iomap_env_wait(room->env, freed, seen, IOMAPI_RESERVE_MORE_NS));
+}
+
 int iomapi_reserve(struct iomap_writeback_ctx *wpc, unsigned nr, bool held_too, int *hook_error)
 {
 	struct iomapi_wpc *st = iomapi_wpc(wpc);
@@ -185,6 +202,7 @@ int iomapi_reserve(struct iomap_writeback_ctx *wpc, unsigned nr, bool held_too, 
 		rc = wait_for_ioend(room, seen, held_too, &yields);
 		if (rc)
 			return rc;
+		wait_for_more(room);
 	}
 	return 0;
 }

@@ -24,6 +24,7 @@
 #define IOMAPI_IOEND_BYTES	(4u << 20)	/* default of wbc->max_ioend_bytes */
 #define IOMAPI_IOEND_BYTES_MAX	(1u << 30)
 #define IOMAPI_YIELD_FOLIOS	(8 * IOMAPI_IOEND_FOLIOS)	/* completed between two (R13) */
+#define IOMAPI_RESERVE_MORE_NS	1000000	/* for each of those worth waiting for */
 #define IOMAPI_RESERVE_YIELDS	64u
 
 /* The room's state in an environment. */

@@ -13,17 +13,22 @@
  *
  * Threads: any number may walk one inode; each folio is written by whoever locks it first.
  */
+#include <iomap/bdev.h>
+
 #include "cache/cache.h"
 #include "inode/inode.h"
 #include "writeback/writeback.h"
 
 #define BATCH 64
+#define PLUG_BYTES (1u << 20)	/* small ioends go out together, large ones at once */
 
 struct walk {
 	struct iomap_writeback_ctx *wpc;
 	uint64_t limit;		/* stop when wbc->bytes_queued is there; 0: stop now */
+	uint64_t sent;		/* of bytes_queued: not in the plug any more */
 	int error;		/* the first */
 	bool sync_all;
+	struct iomap_plug plug;
 };
 
 static void note(struct walk *w, int error)
@@ -33,6 +38,17 @@ static void note(struct walk *w, int error)
 	w->error = w->error ? w->error : error;
 	if (!w->sync_all)
 		w->limit = 0;
+}
+
+static void submit_ready(struct walk *w)
+{
+	uint64_t queued = w->wpc->wbc->bytes_queued;
+
+	note(w, iomapi_submit_ready(w->wpc, 0));
+	if (queued - w->sent < PLUG_BYTES)
+		return;
+	iomap_plug_flush(&w->plug);
+	w->sent = queued;
 }
 
 /* What others might wait for goes out before we do. */
@@ -115,7 +131,7 @@ static void visit(struct walk *w, struct iomap_folio *folio)
 		else
 			note(w, rc);
 		if (iomapi_unlikely(wpc->ready.next != &wpc->ready))
-			note(w, iomapi_submit_ready(wpc, 0));
+			submit_ready(w);
 	} while (again && wait_writeback(w, folio));
 }
 
@@ -175,7 +191,7 @@ static void walk_inode(struct walk *w, const struct iomap_writeback_control *wbc
 
 IOMAP_API int iomap_writepages(struct iomap_writeback_ctx *wpc)
 {
-	struct walk w = { .wpc = wpc, .limit = UINT64_MAX };
+	struct walk w = { .wpc = wpc, .limit = UINT64_MAX, .sent = wpc->wbc->bytes_queued };
 	int rc = iomapi_wpc_start(wpc);
 
 	if (rc)
@@ -192,7 +208,9 @@ IOMAP_API int iomap_writepages(struct iomap_writeback_ctx *wpc)
 		w.limit = iomapi_min(wpc->wbc->bytes_to_write,
 				     UINT64_MAX - wpc->wbc->bytes_queued) +
 			  wpc->wbc->bytes_queued;
+	iomap_plug_start(&w.plug, wpc->inode->env);
 	walk_inode(&w, wpc->wbc);
 	rc = iomap_writeback_finish(wpc, 0);
+	iomap_plug_end(&w.plug);
 	return w.error ? w.error : rc;
 }
