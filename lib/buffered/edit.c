@@ -14,6 +14,10 @@
  * Nothing between begin and end waits for writeback.  Who has to wait (for room, for a folio of a
  * STABLE inode, for memory) says so in the edit, ends its map and waits before the next begin.
  *
+ * A pass takes a range that way from end to end, for those who bring no bytes of a user.  Its steps
+ * are begin-end loops of their own, and end early, at a pause: when enough has become dirty, when
+ * the body has to wait.
+ *
  * Threads: an edit belongs to the operation that it is part of.
  */
 #include "buffered/buffered.h"
@@ -27,6 +31,7 @@
 #include "base/log.h"
 #include "cache/cache.h"
 #include "inode/inode.h"
+#include "map/map.h"
 
 #define STEP		(256u << 10)	/* dirty bytes between two looks at the limit, at most */
 #define MIN_STEP	(16u << 10)
@@ -70,16 +75,17 @@ static int clients_folio(struct iomapi_edit *e, struct iomap_iter *iter, size_t 
 	return -EIO;
 }
 
-int iomapi_edit_get(struct iomapi_edit *e, struct iomap_iter *iter, size_t len,
+int iomapi_edit_get(struct iomapi_edit *e, struct iomap_iter *iter, size_t len, bool make,
 		    struct iomap_folio **folio)
 {
+	unsigned op_flags = e->op_flags & ~(unsigned)IOMAP_WRITE;
 	int rc;
 
 	if (e->wops->get_folio)
 		rc = clients_folio(e, iter, len, folio);
 	else
-		rc = iomap_mapping_get_folio(e->inode, iter->pos, len, e->op_flags | IOMAP_WRITE,
-					     folio);
+		rc = iomap_mapping_get_folio(e->inode, iter->pos, len,
+					     op_flags | (make ? IOMAP_WRITE : 0), folio);
 	e->no_folio = rc == -ENOMEM;
 	return rc;
 }
@@ -212,4 +218,108 @@ size_t iomapi_edit_bytes(struct iomap_inode *inode)
 	uint64_t bytes = iomapi_max(iomapi_cache_of(inode)->dirty_limit / 4, (uint64_t)MIN_STEP);
 
 	return (size_t)iomapi_min(bytes, (uint64_t)STEP);
+}
+
+/* ---- a range, in steps ---- */
+
+int iomapi_pass_init(struct iomapi_pass *p, struct iomap_inode *inode, int64_t pos, uint64_t len,
+		     const struct iomap_write_ops *wops, unsigned op_flags)
+{
+	if (pos < 0 || !iomapi_cache_of(inode) || !iomapi_write_ops_ok(wops))
+		return -EINVAL;
+	if (len > (uint64_t)(IOMAP_MAX_POS - pos))
+		return -EFBIG;
+	if (iomapi_inode_killed(inode))
+		return -ESTALE;
+	p->pos = pos;
+	p->end = pos + (int64_t)len;
+	iomapi_edit_init(&p->edit, inode, wops, op_flags);
+	return 0;
+}
+
+void iomapi_pass_pause(struct iomapi_pass *p, struct iomap_iter *iter)
+{
+	p->paused = true;
+	iter->len = 0;
+}
+
+/* The folio is locked.  > 0: not now. */
+static int change(struct iomapi_pass *p, struct iomap_iter *iter, struct iomap_folio *folio,
+		  const struct iomap_folio *only, size_t off, size_t len)
+{
+	if (only && folio != only) {
+		iter->iomap.flags |= IOMAP_F_STALE;
+		return 1;
+	}
+	if (!iomapi_edit_allowed(&p->edit, iter, folio))
+		return 1;
+	return p->change(p, iter, folio, off, len);
+}
+
+int iomapi_pass_folio(struct iomapi_pass *p, struct iomap_iter *iter,
+		      const struct iomap_folio *only)
+{
+	uint64_t left = iomap_length(iter);
+	struct iomap_folio *folio;
+	size_t off, len;
+	int rc;
+
+	rc = iomapi_edit_get(&p->edit, iter, (size_t)iomapi_min(left, (uint64_t)p->budget), !only,
+			     &folio);
+	if (rc == -ENOENT && only) {
+		iter->iomap.flags |= IOMAP_F_STALE;
+		return 0;
+	}
+	if (rc)
+		return rc;
+	off = (size_t)(iter->pos - folio->pos);
+	len = (size_t)iomapi_min(left, (uint64_t)folio->size - off);
+	rc = change(p, iter, folio, only, off, len);
+	if (!rc)
+		iomapi_edit_commit(iter, folio, off, len);
+	iomapi_edit_put(&p->edit, iter->pos, rc ? 0 : len, folio);
+	if (!rc) {
+		rc = iomap_iter_advance(iter, len);
+		p->budget -= iomapi_min(len, p->budget);
+	}
+	if (p->edit.unstable || !p->budget)
+		iomapi_pass_pause(p, iter);
+	return rc < 0 ? rc : 0;
+}
+
+int iomapi_pass_folios(struct iomapi_pass *p, struct iomap_iter *iter)
+{
+	int rc = 0;
+
+	while (!rc && iomap_length(iter) && !(iter->iomap.flags & IOMAP_F_STALE))
+		rc = iomapi_pass_folio(p, iter, NULL);
+	return rc;
+}
+
+int iomapi_pass_step(struct iomapi_pass *p)
+{
+	struct iomap_inode *inode = p->edit.inode;
+	struct iomap_iter iter = {
+		.inode = inode, .pos = p->pos, .len = (uint64_t)(p->end - p->pos),
+		.flags = p->edit.op_flags, .private_data = p->priv,
+	};
+	int rc = iomapi_edit_wait(&p->edit);
+	bool moved;
+
+	p->budget = iomapi_edit_bytes(inode);
+	p->paused = p->edit.no_folio = false;
+	if (!rc)
+		rc = iomap_cache_balance(iomapi_cache_of(inode), p->budget, 0);
+	if (rc)
+		return rc;
+	iomapi_iter_bring_batch(&iter, p->room);
+	while ((rc = iomap_iter(&iter, p->ops)) > 0)
+		iter.status = p->body(p, &iter);
+	moved = iter.pos > p->pos;
+	p->pos = iter.pos;
+	p->tries = moved ? 0 : p->tries + 1;
+	if (rc == -ENOMEM && p->edit.no_folio && p->tries < IOMAPI_MEMORY_TRIES)
+		return iomapi_wait_for_memory(inode);
+	iomapi_assert(rc || moved || p->paused);
+	return rc;
 }

@@ -118,7 +118,7 @@ static int64_t write_folio(struct writer *w, struct iomap_iter *iter)
 	len = iomapi_data_prefault(w->env, w->data, len, false);
 	if (!len)
 		return -EFAULT;
-	rc = iomapi_edit_get(&w->edit, iter, len, &folio);
+	rc = iomapi_edit_get(&w->edit, iter, len, true, &folio);
 	if (rc)
 		return rc;
 	off = (size_t)(iter->pos - folio->pos);
