@@ -180,8 +180,10 @@ int m_zero(struct m_file *f, int64_t pos, uint64_t len, bool *did_zero);
 int m_unshare(struct m_file *f, int64_t pos, uint64_t len);
 /* As ftruncate: the tail is zeroed and on the device before a new size can get there. */
 int m_truncate(struct m_file *f, int64_t size);
-/* Space for [pos, pos + len) where there is none: UNWRITTEN, in the data fork. */
-void m_preallocate(struct m_file *f, int64_t pos, uint64_t len);
+/* A hole of len bytes at pos, what was there moves back; whole blocks, the cache's folios too. */
+int m_insert(struct m_file *f, int64_t pos, int64_t len);
+/* Space for [pos, pos + len) where there is none: UNWRITTEN, in one of the forks. */
+void m_preallocate(struct m_file *f, int64_t pos, uint64_t len, bool in_cow);
 
 /* After a sync: each written byte of the file is on the device at the address the data fork says,
  * the rest is a hole or unwritten, the disk size is the size, no promise is left. */

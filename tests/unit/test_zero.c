@@ -59,7 +59,7 @@ CASE(clean_holes_are_left_alone, "I59",
 
 		start(&s, &(struct m_opts){ .unwritten = true, .batch = batch });
 		make_holes(&s, 8 * FOLIO);
-		m_preallocate(s.f, 2 * FOLIO, 3 * FOLIO);
+		m_preallocate(s.f, 2 * FOLIO, 3 * FOLIO, false);
 		ck_assert_int_eq(m_zero(s.f, 100, 7 * FOLIO, &did_zero), 0);
 		ck_assert(!did_zero);
 		ck_assert_uint_eq(nr_requests(&s), 0);
@@ -162,7 +162,7 @@ static void batch_is_exact(unsigned nr, unsigned each)
 
 	start(&s, &(struct m_opts){ .unwritten = true, .batch = true });
 	make_holes(&s, (int64_t)nr * each * FOLIO + FOLIO);
-	m_preallocate(s.f, 0, (uint64_t)nr * each * FOLIO + FOLIO);
+	m_preallocate(s.f, 0, (uint64_t)nr * each * FOLIO + FOLIO, false);
 	for (unsigned i = 0; i < nr; i++)
 		ck_assert_int_eq(m_fill(s.f, (int64_t)i * each * FOLIO + 10, BLOCK, i), BLOCK);
 	dirty = dirty_bytes(&s);
@@ -321,14 +321,15 @@ CASE(aligned_truncate_page_asks_nobody, "I65", "At a block's start there is noth
 }
 
 CASE(cut_and_grown_reads_as_zeros, "I66 O4",
-     "Truncate into a block, then extend, by truncate or by a write: zeros between")
+     "Truncate into a block or a folio, then extend, by truncate or by a write: zeros between")
 {
-	for (unsigned i = 0; i < 8; i++) {
+	for (unsigned i = 0; i < 16; i++) {
 		struct table s;
 
 		start(&s, &(struct m_opts){ .delalloc = i & 1, .unwritten = i & 2 });
 		make_file(&s, 4 * FOLIO);
-		ck_assert_int_eq(m_truncate(s.f, FOLIO + 700), 0);
+		ck_assert(m_content_ok(s.f));	/* the folio stays, and has the bytes */
+		ck_assert_int_eq(m_truncate(s.f, FOLIO + (i & 8 ? BLOCK : 700)), 0);
 		ck_assert(m_content_ok(s.f));
 		if (i & 4)
 			ck_assert_int_eq(m_truncate(s.f, 3 * FOLIO + 1), 0);
