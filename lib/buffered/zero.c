@@ -15,9 +15,9 @@
  *
  * So the look for such folios comes before begin, or from inside it: the client that calls
  * iomap_fill_dirty_folios while the extents cannot change gets exactly the folios that count, and
- * they are visited in place of the range (a batch).  Without that, what was dirty before the first
- * begin is written and waited for, once, and begin asked again.  Nobody makes more of it dirty: the
- * caller has both locks of the inode.
+ * they are visited in place of the range (a batch).  Without that, where a map has something that
+ * was dirty before begin, the rest of the range is written and waited for, once, and begin asked
+ * again.  Nobody makes more of it dirty: the caller has both locks of the inode.
  *
  * A folio whose writeback failed is clean and holds the only copy of its bytes, which a writing
  * cannot bring to the device: over holes it is zeroed in memory, where it reads like the device.
@@ -50,8 +50,9 @@ struct zero {
 	struct iomapi_pass pass;
 	struct folio_batch batch;
 	bool *did_zero;
-	bool to_be_written;		/* folios of the range were, when last looked at */
-	bool flush;			/* write them before the next begin */
+	bool to_be_written;		/* folios were, before the first begin.. */
+	int64_t first;			/* ..or later, from there on; behind the body: who knows */
+	bool look, flush;		/* before the next begin: look again, write them */
 };
 
 static struct zero *zero_of(struct iomapi_pass *p)
@@ -141,34 +142,59 @@ static int zero_bytes(struct iomapi_pass *p, const struct iomap_iter *iter,
 	return 0;
 }
 
-/* Nobody can write what failed; but it can be read. */
-static void zero_failed(struct zero *z, int64_t start, int64_t end)
+/* Nobody can write what failed; but it can be read.  0, and the iterator may be behind it. */
+static int zero_failed(struct zero *z, struct iomap_iter *iter, struct iomap_folio *folio)
 {
-	struct iomap_folio *folio;
-	int64_t at = start;
+	int64_t end = iomapi_min(iomapi_end(folio->pos, folio->size),
+				 iomapi_end(iter->pos, iomap_length(iter)));
+	uint64_t len;
+	int rc = 0;
 
-	while (iomapi_mapping_tagged(z->pass.edit.inode, &at, end, IOMAPI_TAG_FAILED, &folio, 1)) {
-		int64_t from = iomapi_max(folio->pos, start);
-		int64_t to = iomapi_min(iomapi_end(folio->pos, folio->size), end);
-
-		iomap_folio_lock(folio);
-		memset((char *)folio->mem + (from - folio->pos), 0, (size_t)(to - from));
-		iomap_folio_unlock(folio);
-		iomap_folio_put(folio);
+	if (folio->pos > iter->pos)
+		rc = iomap_iter_advance(iter, (uint64_t)(folio->pos - iter->pos));
+	if (rc)
+		return rc;
+	len = (uint64_t)(end - iter->pos);
+	iomap_folio_lock(folio);
+	if (iomapi_edit_allowed(&z->pass.edit, iter, folio)) {
+		memset((char *)folio->mem + (iter->pos - folio->pos), 0, (size_t)len);
 		note_zeroed(z);
+		rc = iomap_iter_advance(iter, len);
+	} else if (z->pass.edit.unstable) {
+		iomapi_pass_pause(&z->pass, iter);
 	}
+	iomap_folio_unlock(folio);
+	return rc;
+}
+
+static int skip_clean(struct zero *z, struct iomap_iter *iter)
+{
+	int64_t at = iter->pos, end = iomapi_end(at, iomap_length(iter));
+	struct iomap_folio *folio;
+	int rc = 0;
+
+	while (!rc && iter->len && !(iter->iomap.flags & IOMAP_F_STALE) &&
+	       iomapi_mapping_tagged(iter->inode, &at, end, IOMAPI_TAG_FAILED, &folio, 1)) {
+		rc = zero_failed(z, iter, folio);
+		iomap_folio_put(folio);
+	}
+	if (rc || (iter->iomap.flags & IOMAP_F_STALE))
+		return rc;
+	return iomap_iter_advance_full(iter);
 }
 
 static int skip(struct zero *z, struct iomap_iter *iter)
 {
-	if (z->to_be_written) {
+	if (!z->to_be_written || z->first >= iomapi_end(iter->pos, iomap_length(iter)))
+		return skip_clean(z, iter);
+	if (z->first < iter->pos) {
+		z->look = true;
+	} else {
 		z->flush = true;
 		iter->iomap.flags |= IOMAP_F_STALE;
-		iomapi_pass_pause(&z->pass, iter);
-		return 0;
 	}
-	zero_failed(z, iter->pos, iomapi_end(iter->pos, iomap_length(iter)));
-	return iomap_iter_advance_full(iter);
+	iomapi_pass_pause(&z->pass, iter);
+	return 0;
 }
 
 static int zero_map(struct iomapi_pass *p, struct iomap_iter *iter)
@@ -184,19 +210,23 @@ static int zero_map(struct iomapi_pass *p, struct iomap_iter *iter)
 
 /* ---- the range ---- */
 
-static bool to_be_written(const struct iomapi_pass *p)
+/* No map is open in these two. */
+static void look(struct zero *z)
 {
+	struct iomapi_pass *p = &z->pass;
 	struct iomap_folio *folio;
-	int64_t pos = p->pos;
+	int64_t at = p->pos;
 
-	if (!iomapi_mapping_tagged_any(p->edit.inode, &pos, p->end, TO_BE_WRITTEN, &folio, 1))
-		return false;
+	z->look = false;
+	z->to_be_written = iomapi_mapping_tagged_any(p->edit.inode, &at, p->end, TO_BE_WRITTEN,
+						     &folio, 1);
+	if (!z->to_be_written)
+		return;
+	z->first = iomapi_max(folio->pos, p->pos);
 	iomap_folio_put(folio);
-	return true;
 }
 
-/* No map is open.  After this the only dirty folios are those that were zeroed here, and they lie
- * behind. */
+/* After this the only dirty folios are those that were zeroed here, and they lie behind. */
 static int flush(struct zero *z)
 {
 	z->flush = z->to_be_written = false;
@@ -210,13 +240,13 @@ IOMAP_API int iomap_zero_range(struct iomap_inode *inode, int64_t pos, uint64_t 
 	struct zero z = {
 		.pass = { .ops = ops, .priv = priv, .body = zero_map, .change = zero_bytes,
 			  .room = &z.batch.batch },
-		.batch = { .batch = { release } }, .did_zero = did_zero,
+		.batch = { .batch = { release } }, .did_zero = did_zero, .look = true,
 	};
 	int rc = iomapi_pass_init(&z.pass, inode, pos, len, write_ops, IOMAP_ZERO);
 
-	if (!rc)
-		z.to_be_written = to_be_written(&z.pass);
 	while (!rc && z.pass.pos < z.pass.end) {
+		if (z.look)
+			look(&z);
 		rc = iomapi_pass_step(&z.pass);
 		if (!rc && z.flush)
 			rc = flush(&z);

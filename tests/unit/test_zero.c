@@ -154,6 +154,25 @@ CASE(dirty_cache_is_written_first, "I60 I61 R18",
 	stop(&s);
 }
 
+CASE(clean_holes_beside_dirty_data, "I59",
+     "Data in front of a hole and behind it are dirty, the hole is clean: nothing is written")
+{
+	struct table s;
+
+	start(&s, &(struct m_opts){ .unwritten = true });
+	make_file(&s, 2 * FOLIO);		/* converted */
+	ck_assert_int_eq(m_truncate(s.f, 9 * FOLIO), 0);
+	ck_assert_int_eq(m_fill(s.f, 0, 2 * FOLIO, 1), 2 * FOLIO);
+	ck_assert_int_eq(m_fill(s.f, 6 * FOLIO, FOLIO, 2), FOLIO);
+	s.m->nr_writepages = 0;
+	ck_assert_int_eq(m_zero(s.f, 100, 5 * FOLIO, NULL), 0);
+	ck_assert_uint_eq(s.m->nr_writepages, 0);
+	ck_assert_int_eq(m_zero(s.f, 3 * FOLIO, 5 * FOLIO, NULL), 0);
+	ck_assert_uint_eq(s.m->nr_writepages, 1);
+	zeros_stay(&s);
+	stop(&s);
+}
+
 static void batch_is_exact(unsigned nr, unsigned each)
 {
 	bool did_zero = false;
@@ -273,6 +292,36 @@ CASE(failed_folios_are_zeroed_in_memory, "H8",
 						      NULL), 0);
 	iomap_inode_unlock(&s.f->inode);
 	zeros_stay(&s);
+	stop(&s);
+}
+
+static void write_behind(struct m_file *f, int64_t pos, uint64_t len, unsigned flags,
+			 struct iomap *map, struct iomap *srcmap)
+{
+	(void)len, (void)map, (void)srcmap;
+	if ((flags & IOMAP_ZERO) && pos)
+		ck_assert_int_eq(m_writeback(f, IOMAP_WB_SYNC_NONE, 0, 0), 0);
+}
+
+CASE(stable_folios_are_waited_for, "H8",
+     "A folio that failed once is under writeback for another block: zeroed when that is over")
+{
+	struct table s;
+
+	start(&s, &(struct m_opts){ .delalloc = true, .inode_flags = IOMAP_INODE_STABLE });
+	ck_assert_int_eq(m_fill(s.f, 0, FOLIO, 1), FOLIO);
+	s.m->fail_map = (struct m_fault){ .nth = 1, .count = 99, .error = -EIO };
+	ck_assert_int_eq(m_sync(s.f), -EIO);
+	s.m->fail_map = (struct m_fault){ 0 };
+	m_preallocate(s.f, 0, BLOCK, false);
+	s.f->data[0].type = IOMAP_MAPPED;
+	s.m->hook_map = write_behind;
+	s.m->nr_begin = 0;
+	ck_assert_int_eq(m_zero(s.f, 0, FOLIO, NULL), 0);
+	s.m->hook_map = NULL;
+	ck_assert_uint_eq(s.m->nr_begin, 3);	/* the block, its neighbours twice */
+	ck_assert_uint_eq(s.m->nr_submits, 1);
+	ck_assert(m_content_ok(s.f));
 	stop(&s);
 }
 
