@@ -14,6 +14,8 @@
  * Errors: writeback tells the inode, and this room does not see the inode.  A wait compares the
  * mapping's count of failures before and after, and looks for a failed folio in its range.
  */
+#include <string.h>
+
 #include <iomap/map.h>
 #include <iomap/writeback.h>
 
@@ -123,6 +125,12 @@ unsigned iomapi_mapping_tagged(struct iomap_inode *inode, int64_t *pos, int64_t 
 			       enum iomapi_tag tag, struct iomap_folio **folios, unsigned nr)
 {
 	return gang(inode, pos, end, IOMAPI_TAG_BIT(tag), folios, nr);
+}
+
+unsigned iomapi_mapping_tagged_any(struct iomap_inode *inode, int64_t *pos, int64_t end,
+				   unsigned mask, struct iomap_folio **folios, unsigned nr)
+{
+	return gang(inode, pos, end, mask, folios, nr);
 }
 
 unsigned iomapi_mapping_folios(struct iomap_inode *inode, int64_t *pos, int64_t end,
@@ -483,9 +491,26 @@ IOMAP_API void iomap_mapping_punch(struct iomap_inode *inode, int64_t start, int
 	for_each_idle(inode, start, end, 0, punch_one, &r);
 }
 
+/* A folio over the new end stays.  Of what lies behind it nobody is told any more: should the file
+ * grow again it must be zeros (I66). */
+static void truncate_one(struct iomap_folio *folio, void *arg)
+{
+	const struct range *r = arg;
+	size_t inside;
+
+	if (folio->pos >= r->start) {
+		drop(folio);
+		return;
+	}
+	inside = (size_t)(r->start - folio->pos);
+	memset((char *)folio->mem + inside, 0, folio->size - inside);
+}
+
 IOMAP_API void iomap_mapping_truncate(struct iomap_inode *inode, int64_t size)
 {
-	iomap_mapping_punch(inode, size, IOMAP_MAX_POS);
+	struct range r = { .start = size };
+
+	for_each_idle(inode, size, IOMAP_MAX_POS, 0, truncate_one, &r);
 }
 
 static void forget_one(struct iomap_folio *folio, void *arg)
