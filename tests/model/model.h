@@ -171,6 +171,17 @@ int m_writeback(struct m_file *f, enum iomap_sync_mode mode, int64_t start, int6
 int m_drop_cache(struct m_file *f);		/* sync, then invalidate_range of everything */
 int m_evict(struct m_file *f);			/* WRITE, fini, init again with its errseq */
 void m_share(struct m_file *f);			/* cow: a snapshot now has all its blocks */
+/* Holes of the range become UNWRITTEN; the size grows up to its end unless keep. */
+int m_prealloc(struct m_file *f, int64_t pos, uint64_t len, bool keep);
+
+/* Reports, with the I/O lock shared. */
+struct m_extents {
+	struct iomap_extent e[64];
+	unsigned nr, max;		/* max 0: all of e */
+};
+int64_t m_seek_data(struct m_file *f, int64_t pos);
+int64_t m_seek_hole(struct m_file *f, int64_t pos);
+int m_fiemap(struct m_file *f, int64_t pos, uint64_t len, bool sync_first, struct m_extents *all);
 
 /* After a sync: each written byte of the file is on the device at the address the data fork says,
  * the rest is a hole or unwritten, the disk size is the size, no promise is left. */

@@ -243,6 +243,32 @@ static int begin_write(struct m_file *f, unsigned b, unsigned stop, struct iomap
 	return rc;
 }
 
+/* What a user would be told: space promised for a hole in the CoW fork is data too. */
+static void begin_report(struct m_file *f, int64_t pos, uint64_t len, struct iomap *map)
+{
+	unsigned b = m_block_nr(f->m, pos), stop = m_block_end(f->m, pos + (int64_t)len);
+	unsigned end = b + 1;
+
+	if (pos >= M_MAX_FILE) {
+		*map = (struct iomap){ .type = IOMAP_HOLE, .addr = IOMAP_NULL_ADDR,
+				       .offset = M_MAX_FILE,
+				       .length = (uint64_t)(IOMAP_MAX_POS - M_MAX_FILE) };
+		return;
+	}
+	if (f->data[b].type != IOMAP_HOLE || f->cow[b].type == IOMAP_HOLE) {
+		while (end < stop && (f->data[b].type != IOMAP_HOLE ||
+				      f->cow[end].type == IOMAP_HOLE))
+			end++;
+		m_fill_map(f, f->data, b, end, map);
+	} else {
+		while (end < stop && f->data[end].type == IOMAP_HOLE)
+			end++;
+		m_fill_map(f, f->cow, b, end, map);
+	}
+	if (f->data[b].shared)
+		map->flags |= IOMAP_F_SHARED;
+}
+
 int m_begin(struct iomap_inode *inode, int64_t pos, uint64_t len, unsigned flags,
 	    struct iomap *map, struct iomap *srcmap, void *priv)
 {
@@ -255,10 +281,12 @@ int m_begin(struct iomap_inode *inode, int64_t pos, uint64_t len, unsigned flags
 	m_event(m, M_BEGIN, pos, len, rc, flags);
 	if (rc)
 		return rc;
-	if (b >= stop)
+	if (b >= stop && !(flags & IOMAP_REPORT))
 		return -EFBIG;
 	iomap_mutex_lock(m->env, &f->extents);
-	if (flags & IOMAP_WRITE)
+	if (flags & IOMAP_REPORT)
+		begin_report(f, pos, len, map);
+	else if (flags & IOMAP_WRITE)
 		rc = begin_write(f, b, stop, map, srcmap);
 	else
 		m_fill_map(f, f->data, b, stop, map);
@@ -314,6 +342,37 @@ int m_end(struct iomap_inode *inode, int64_t pos, uint64_t len, int64_t written,
 	if ((flags & IOMAP_WRITE) && (map->flags & IOMAP_F_NEW) && from < to)
 		give_back(f, from, to, map);
 	return m_fault(m, &m->fail_end);
+}
+
+/* ---- space before it is written to ---- */
+
+int m_prealloc(struct m_file *f, int64_t pos, uint64_t len, bool keep)
+{
+	struct m_model *m = f->m;
+	int64_t end = pos + (int64_t)len;
+	unsigned b = m_block_nr(m, pos), stop = m_block_end(m, end), got = 1;
+	uint64_t addr;
+
+	iomap_inode_lock(&f->inode, 0);
+	iomap_mutex_lock(m->env, &f->extents);
+	for (; b < stop && got; b += f->data[b].type != IOMAP_HOLE) {
+		if (f->data[b].type != IOMAP_HOLE)
+			continue;
+		got = m_space_alloc(m, fresh_run(f, f->data, b, stop), &addr);
+		for (unsigned i = 0; i < got; i++)
+			f->data[b + i] = (struct m_block){
+				.type = IOMAP_UNWRITTEN,
+				.addr = addr + (uint64_t)i * m->block_size,
+			};
+	}
+	m_changed(f);
+	if (got && !keep && end > iomap_inode_size(&f->inode)) {
+		iomap_inode_set_size(&f->inode, end);
+		f->ref_size = f->disk_size = end;
+	}
+	iomap_mutex_unlock(m->env, &f->extents);
+	iomap_inode_unlock(&f->inode);
+	return got ? 0 : -ENOSPC;
 }
 
 bool m_valid(struct iomap_inode *inode, const struct iomap *map)
