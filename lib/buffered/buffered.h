@@ -33,6 +33,74 @@ int iomapi_read_folio(struct iomap_folio *folio, const struct iomap_ops *ops,
 int iomapi_wait_for_memory(struct iomap_inode *inode);
 #define IOMAPI_MEMORY_TRIES 64	/* before -ENOMEM is the answer */
 
+/* ---- edit.c: folios that are changed ---- */
+struct iomapi_edit {
+	struct iomap_inode *inode;
+	const struct iomap_write_ops *wops;	/* never NULL */
+	unsigned op_flags;
+	bool no_folio;			/* the cache had no memory; unlike a begin that had none */
+	bool unstable;			/* a folio under writeback must not change: wait.. */
+	int64_t unstable_pos;		/* ..for this one, outside of begin and end */
+};
+bool iomapi_write_ops_ok(const struct iomap_write_ops *ops);	/* NULL is */
+void iomapi_edit_init(struct iomapi_edit *e, struct iomap_inode *inode,
+		      const struct iomap_write_ops *wops, unsigned op_flags);
+/* The folio at iter->pos, locked and referenced; len: a hint of its size.  make: if there is none;
+ * else -ENOENT, but a client that gives folios itself may make one all the same. */
+int iomapi_edit_get(struct iomapi_edit *e, struct iomap_iter *iter, size_t len, bool make,
+		    struct iomap_folio **folio);
+/* copied: bytes at pos that changed and count.  The folio is unlocked and may be gone. */
+void iomapi_edit_put(struct iomapi_edit *e, int64_t pos, uint64_t copied,
+		     struct iomap_folio *folio);
+/* The folio is locked: is the map still true, may the folio change?  false: come back later; the
+ * map is STALE, or the folio unstable. */
+bool iomapi_edit_allowed(struct iomapi_edit *e, struct iomap_iter *iter,
+			 struct iomap_folio *folio);
+/* Whole blocks from the source map, waited for; no bit changes. */
+int iomapi_edit_read(struct iomapi_edit *e, const struct iomap_iter *iter,
+		     struct iomap_folio *folio, size_t off, size_t len);
+/* [off, off + len) is about to change: what its first and last block hold besides is there now. */
+int iomapi_edit_prepare(struct iomapi_edit *e, const struct iomap_iter *iter,
+			struct iomap_folio *folio, size_t off, size_t len);
+/* The range, which lies at iter->pos, has its new content. */
+void iomapi_edit_commit(struct iomap_iter *iter, struct iomap_folio *folio, size_t off,
+			size_t len);
+/* No map open, no lock of a folio: wait for what was unstable. */
+int iomapi_edit_wait(struct iomapi_edit *e);
+/* Bytes that may become dirty before the limit is looked at again. */
+size_t iomapi_edit_bytes(struct iomap_inode *inode);
+
+/* A range that is changed in steps.  Set the first block, init, then step while pos < end. */
+struct iomapi_batch;
+struct iomapi_pass {
+	const struct iomap_ops *ops;
+	void *priv;
+	/* One map: 0, or a negative errno.  It advances, or pauses, or finds the map STALE. */
+	int (*body)(struct iomapi_pass *p, struct iomap_iter *iter);
+	/* [off, off + len) of a locked folio gets its new content: 0, or a negative errno. */
+	int (*change)(struct iomapi_pass *p, const struct iomap_iter *iter,
+		      struct iomap_folio *folio, size_t off, size_t len);
+	struct iomapi_batch *room;	/* NULL: uses no batch of folios */
+
+	struct iomapi_edit edit;
+	int64_t pos, end;		/* pos moves */
+	size_t budget;			/* bytes that may become dirty in this step */
+	unsigned tries;			/* steps in a row that came to nothing */
+	bool paused;
+};
+/* -EINVAL, -EFBIG, -ESTALE. */
+int iomapi_pass_init(struct iomapi_pass *p, struct iomap_inode *inode, int64_t pos, uint64_t len,
+		     const struct iomap_write_ops *wops, unsigned op_flags);
+/* 0: pos moved, or the body has paused for a reason that is gone now, or that it knows. */
+int iomapi_pass_step(struct iomapi_pass *p);
+/* For the body: end this map here, and the step with it. */
+void iomapi_pass_pause(struct iomapi_pass *p, struct iomap_iter *iter);
+/* For the body: change the folio at iter->pos, as far as the map goes, and advance.  only: if it is
+ * still this one, else the map is STALE. */
+int iomapi_pass_folio(struct iomapi_pass *p, struct iomap_iter *iter,
+		      const struct iomap_folio *only);
+int iomapi_pass_folios(struct iomapi_pass *p, struct iomap_iter *iter);	/* all of the map */
+
 /* ---- bio_read.c ---- */
 /* Read a range of a folio from its source map and wait for it.  Folio locked, no state changed. */
 int iomapi_bio_read_sync(const struct iomap *src, struct iomap_folio *folio, int64_t pos,

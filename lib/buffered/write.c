@@ -35,110 +35,21 @@
 #include "cache/cache.h"
 #include "inode/inode.h"
 
-#define STEP		(256u << 10)	/* dirty bytes between two looks at the limit, at most */
-#define MIN_STEP	(16u << 10)
 #define MIN_CHUNK	4096u		/* a copy is not asked for less, unless less can come */
 #define MAX_STUCK	16		/* tries of one place without a byte */
 
 struct writer {
+	struct iomapi_edit edit;
 	struct iomap_inode *inode;
 	struct iomap_env *env;
 	struct iomap_data *data;
 	const struct iomap_ops *ops;
-	const struct iomap_write_ops *wops;
 	void *priv;
-	unsigned op_flags;
 	size_t chunk;			/* bytes to try at once */
 	unsigned stuck;
-	bool no_folio;			/* the cache had no memory; unlike a begin that had none */
-	bool unstable;			/* a folio under writeback must not change: wait.. */
-	int64_t unstable_pos;		/* ..for this one, outside of begin and end */
 };
 
-static const struct iomap_write_ops default_ops = { .struct_size = sizeof(default_ops) };
-
 /* ---- one folio ---- */
-
-static int get_folio(struct writer *w, struct iomap_iter *iter, size_t len,
-		     struct iomap_folio **folio)
-{
-	struct iomap_folio *f = NULL;
-	int rc;
-
-	if (!w->wops->get_folio)
-		return iomap_mapping_get_folio(w->inode, iter->pos, len, w->op_flags, folio);
-	rc = w->wops->get_folio(iter, iter->pos, len, &f);
-	if (rc < 0)
-		return rc;
-	*folio = f;
-	if (!rc && f && f->pos <= iter->pos && iter->pos - f->pos < (int64_t)f->size)
-		return 0;
-	iomapi_report(w->env, .rule = "I46", .callback = "get_folio", .field = "folio",
-		      .value = f ? (uint64_t)f->pos : 0, .bound = (uint64_t)iter->pos,
-		      .inode = w->inode, .pos = iter->pos,
-		      .text = "0 and a folio that contains the position");
-	if (!rc && f)
-		w->wops->put_folio(w->inode, iter->pos, 0, f);
-	return -EIO;
-}
-
-static void put_folio(struct writer *w, int64_t pos, uint64_t copied, struct iomap_folio *folio)
-{
-	if (w->wops->put_folio) {
-		w->wops->put_folio(w->inode, pos, copied, folio);
-		return;
-	}
-	iomap_folio_unlock(folio);
-	iomap_folio_put(folio);
-}
-
-/* A block that is written in part: its rest has to be there first.  Zeroed or read whole. */
-static int fill_block(struct writer *w, const struct iomap_iter *iter, struct iomap_folio *folio,
-		      size_t off)
-{
-	const struct iomap *src = iomap_iter_srcmap(iter);
-	size_t block = (size_t)1 << w->inode->block_bits;
-	int64_t pos = folio->pos + (int64_t)off;
-	int rc = 0;
-
-	if (iomapi_folio_block_uptodate(folio, off))
-		return 0;
-	if (iomapi_block_is_zeros(src, pos, iomap_inode_size(w->inode)))
-		memset((char *)folio->mem + off, 0, block);
-	else if (w->op_flags & IOMAP_NOWAIT)
-		return -EAGAIN;
-	else if (w->wops->read_folio_range)
-		rc = w->wops->read_folio_range(iter, folio, pos, block);
-	else
-		rc = iomapi_bio_read_sync(src, folio, pos, block);
-	if (rc)
-		return rc > 0 ? -EIO : rc;
-	iomapi_folio_set_uptodate(folio, off, block);
-	return 0;
-}
-
-static int prepare(struct writer *w, const struct iomap_iter *iter, struct iomap_folio *folio,
-		   size_t off, size_t len)
-{
-	size_t mask = ((size_t)1 << w->inode->block_bits) - 1;
-	size_t first = off & ~mask, last = (off + len) & ~mask;
-	int rc;
-
-	if (iomap_folio_flags(folio) & IOMAP_FOLIO_UPTODATE)
-		return 0;
-	if (iter->iomap.type == IOMAP_INLINE)
-		return iomapi_read_inline(&iter->iomap, folio, iomap_inode_size(w->inode));
-	if (len == folio->size)
-		return 0;
-	rc = iomapi_folio_state_attach(folio);
-	if (rc)
-		return w->op_flags & IOMAP_NOWAIT ? -EAGAIN : rc;
-	if (off & mask)
-		rc = fill_block(w, iter, folio, first);
-	if (!rc && ((off + len) & mask) && (last != first || !(off & mask)))
-		rc = fill_block(w, iter, folio, last);
-	return rc;
-}
 
 /*
  * A short copy into a folio that is not all there.  In fresh blocks it is as nothing (I38).  But
@@ -164,23 +75,12 @@ static size_t copied_into(struct writer *w, struct iomap_iter *iter, struct ioma
 			  size_t off, size_t len, size_t copied)
 {
 	size_t mask = ((size_t)1 << w->inode->block_bits) - 1;
-	const struct iomap *map = &iter->iomap;
 
-	if (map->type == IOMAP_INLINE) {
-		memcpy((char *)map->inline_data + (iter->pos - map->offset),
-		       (char *)folio->mem + off, copied);
-		if (copied && w->inode->ops->dirty_inode)
-			w->inode->ops->dirty_inode(w->inode, IOMAP_DIRTY_INLINE);
-		return copied;
-	}
 	/* somewhere behind the last byte may be a block that nobody filled */
-	if (copied && copied < len && !(iomap_folio_flags(folio) & IOMAP_FOLIO_UPTODATE))
+	if (copied && copied < len && iter->iomap.type != IOMAP_INLINE &&
+	    !(iomap_folio_flags(folio) & IOMAP_FOLIO_UPTODATE))
 		copied = short_copied(folio, off, copied, mask);
-	if (!copied)
-		return 0;
-	iomapi_folio_set_uptodate(folio, off & ~mask,
-				  ((off + copied + mask) & ~mask) - (off & ~mask));
-	iomap_folio_mark_dirty(folio, off, copied);
+	iomapi_edit_commit(iter, folio, off, copied);
 	return copied;
 }
 
@@ -194,22 +94,6 @@ static void raise_size(struct writer *w, struct iomap_iter *iter, size_t copied)
 	iter->iomap.flags |= IOMAP_F_SIZE_CHANGED;
 	if (w->inode->ops->dirty_inode)
 		w->inode->ops->dirty_inode(w->inode, IOMAP_DIRTY_SIZE);
-}
-
-/* The folio is locked: is the map still true, may the folio change?  false: come back later. */
-static bool may_write(struct writer *w, struct iomap_iter *iter, struct iomap_folio *folio)
-{
-	if (w->wops->iomap_valid && !w->wops->iomap_valid(w->inode, &iter->iomap)) {
-		iter->iomap.flags |= IOMAP_F_STALE;
-		return false;
-	}
-	if ((w->inode->flags & IOMAP_INODE_STABLE) &&
-	    (iomap_folio_flags(folio) & IOMAP_FOLIO_WRITEBACK)) {
-		w->unstable = true;
-		w->unstable_pos = iter->pos;
-		return false;
-	}
-	return true;
 }
 
 /* Nothing counted: the next try is smaller, or there is none. */
@@ -234,22 +118,22 @@ static int64_t write_folio(struct writer *w, struct iomap_iter *iter)
 	len = iomapi_data_prefault(w->env, w->data, len, false);
 	if (!len)
 		return -EFAULT;
-	rc = get_folio(w, iter, len, &folio);
-	w->no_folio = rc == -ENOMEM;
+	rc = iomapi_edit_get(&w->edit, iter, len, true, &folio);
 	if (rc)
 		return rc;
 	off = (size_t)(iter->pos - folio->pos);
 	len = iomapi_min(len, folio->size - off);
-	rc = may_write(w, iter, folio) ? prepare(w, iter, folio, off, len) : 1;
+	rc = iomapi_edit_allowed(&w->edit, iter, folio) ?
+		     iomapi_edit_prepare(&w->edit, iter, folio, off, len) : 1;
 	if (rc) {
-		put_folio(w, iter->pos, 0, folio);
+		iomapi_edit_put(&w->edit, iter->pos, 0, folio);
 		return rc > 0 ? 0 : rc;
 	}
 	copied = iomap_data_copy(w->env, w->data, (char *)folio->mem + off, len, false);
 	counted = copied_into(w, iter, folio, off, len, copied);
 	iomap_data_rewind(w->data, copied - counted);
 	raise_size(w, iter, counted);
-	put_folio(w, iter->pos, counted, folio);
+	iomapi_edit_put(&w->edit, iter->pos, counted, folio);
 	if (!counted)
 		return shrink(w, copied);
 	w->stuck = 0;
@@ -265,7 +149,7 @@ static int write_map(struct writer *w, struct iomap_iter *iter)
 
 		if (n < 0)
 			return (int)n;
-		if (!n && (w->unstable || (iter->iomap.flags & IOMAP_F_STALE)))
+		if (!n && (w->edit.unstable || (iter->iomap.flags & IOMAP_F_STALE)))
 			return 0;
 		rc = iomap_iter_advance(iter, (uint64_t)n);
 		if (rc)
@@ -302,7 +186,7 @@ static int clear_tail(struct writer *w, struct iomap_folio *folio, int64_t size)
 static int zero_old_tail(struct writer *w, int64_t pos)
 {
 	int64_t size = iomap_inode_size(w->inode);
-	bool nowait = w->op_flags & IOMAP_NOWAIT;
+	bool nowait = w->edit.op_flags & IOMAP_NOWAIT;
 	struct iomap_folio *folio;
 	int rc = -EBUSY;
 
@@ -342,29 +226,11 @@ static void drop_beyond_size(struct writer *w, int64_t end)
 		iomap_folio_put(folio);
 	}
 	/* it is a courtesy: who must not wait, or cannot have the lock, leaves them to reclaim */
-	if (start >= end || (w->op_flags & IOMAP_NOWAIT) ||
+	if (start >= end || (w->edit.op_flags & IOMAP_NOWAIT) ||
 	    iomap_inode_invalidate_lock(w->inode, IOMAP_LOCK_NOWAIT))
 		return;
 	(void)iomap_mapping_invalidate_range(w->inode, start, end);
 	iomap_inode_invalidate_unlock(w->inode);
-}
-
-static int wait_unstable(struct writer *w)
-{
-	struct iomap_folio *folio;
-	int rc = 0;
-
-	if (!w->unstable)
-		return 0;
-	w->unstable = false;
-	if (w->op_flags & IOMAP_NOWAIT)
-		return -EAGAIN;
-	folio = iomapi_mapping_find(w->inode, w->unstable_pos);
-	if (folio) {
-		rc = iomap_folio_wait_writeback(folio, IOMAP_FOREVER);
-		iomap_folio_put(folio);
-	}
-	return rc;
 }
 
 /* One begin-end loop; *n: how far it came.  The user's cursor stands where the progress ends, even
@@ -372,7 +238,7 @@ static int wait_unstable(struct writer *w)
 static int write_step(struct writer *w, int64_t pos, size_t len, int64_t *n)
 {
 	struct iomap_iter iter = {
-		.inode = w->inode, .pos = pos, .len = len, .flags = w->op_flags,
+		.inode = w->inode, .pos = pos, .len = len, .flags = w->edit.op_flags,
 		.private_data = w->priv,
 	};
 	size_t left = w->data->left;
@@ -390,11 +256,10 @@ static int write_step(struct writer *w, int64_t pos, size_t len, int64_t *n)
 static size_t next_step(const struct writer *w, int64_t pos, size_t left)
 {
 	const struct iomap_cache *cache = iomapi_cache_of(w->inode);
-	uint64_t step = iomapi_max(cache->dirty_limit / 4, (uint64_t)MIN_STEP), unit, end;
+	uint64_t step = iomapi_edit_bytes(w->inode), unit, end;
 
-	if (w->op_flags & IOMAP_NOWAIT)
+	if (w->edit.op_flags & IOMAP_NOWAIT)
 		return left;
-	step = iomapi_min(step, (uint64_t)STEP);
 	if (left <= step)
 		return left;
 	unit = iomapi_max(1ull << w->inode->block_bits, (uint64_t)IOMAPI_PAGE);
@@ -406,14 +271,14 @@ static size_t next_step(const struct writer *w, int64_t pos, size_t left)
 
 static int64_t write_all(struct writer *w, int64_t start, size_t len)
 {
-	unsigned nowait = w->op_flags & IOMAP_NOWAIT, tries = 0;
+	unsigned nowait = w->edit.op_flags & IOMAP_NOWAIT, tries = 0;
 	int64_t pos = start, n;
 	int rc = zero_old_tail(w, start);
 
 	while (!rc && pos - start < (int64_t)len) {
 		size_t step = next_step(w, pos, len - (size_t)(pos - start));
 
-		rc = wait_unstable(w);
+		rc = iomapi_edit_wait(&w->edit);
 		if (!rc)
 			rc = iomap_cache_balance(iomapi_cache_of(w->inode), step, nowait);
 		if (rc)
@@ -421,21 +286,15 @@ static int64_t write_all(struct writer *w, int64_t start, size_t len)
 		rc = write_step(w, pos, step, &n);
 		pos += n;
 		tries = n ? 0 : tries + 1;
-		if (rc == -ENOMEM && w->no_folio && !nowait && tries < IOMAPI_MEMORY_TRIES)
+		if (rc == -ENOMEM && w->edit.no_folio && !nowait && tries < IOMAPI_MEMORY_TRIES)
 			rc = iomapi_wait_for_memory(w->inode);
-		else if (!n && !rc && !w->unstable)
+		else if (!n && !rc && !w->edit.unstable)
 			break;
-		w->no_folio = false;
+		w->edit.no_folio = false;
 	}
 	if (rc)
 		drop_beyond_size(w, start + (int64_t)len);
 	return pos > start ? pos - start : rc;
-}
-
-static bool write_ops_ok(const struct iomap_write_ops *ops)
-{
-	/* a folio of the client's own comes and goes by its hands */
-	return ops->struct_size >= sizeof(*ops) && (!ops->get_folio || ops->put_folio);
 }
 
 IOMAP_API int64_t iomap_file_buffered_write(struct iomap_req *req, struct iomap_data *data,
@@ -448,18 +307,18 @@ IOMAP_API int64_t iomap_file_buffered_write(struct iomap_req *req, struct iomap_
 
 	if (rc)
 		return rc;
-	if (write_ops && !write_ops_ok(write_ops))
+	if (!iomapi_write_ops_ok(write_ops))
 		return -EINVAL;
 	len = data->left;
 	if (!len)
 		return 0;
 	w = (struct writer){
 		.inode = req->file->inode, .env = req->file->inode->env, .data = data, .ops = ops,
-		.wops = write_ops ? write_ops : &default_ops, .priv = priv,
-		.op_flags = IOMAP_WRITE | (req->flags & IOMAP_REQ_NOWAIT ? IOMAP_NOWAIT : 0) |
-			    (req->flags & IOMAP_REQ_DONTCACHE ? IOMAP_DONTCACHE : 0),
-		.chunk = IOMAPI_MAX_FOLIO,
+		.priv = priv, .chunk = IOMAPI_MAX_FOLIO,
 	};
+	iomapi_edit_init(&w.edit, w.inode, write_ops,
+			 IOMAP_WRITE | (req->flags & IOMAP_REQ_NOWAIT ? IOMAP_NOWAIT : 0) |
+			 (req->flags & IOMAP_REQ_DONTCACHE ? IOMAP_DONTCACHE : 0));
 	pos = req->flags & IOMAP_REQ_APPEND ? iomap_inode_size(w.inode) : req->pos;
 	if (pos >= IOMAP_MAX_POS)
 		return -EFBIG;

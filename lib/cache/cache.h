@@ -188,6 +188,10 @@ struct iomap_folio *iomapi_mapping_find(struct iomap_inode *inode, int64_t pos);
  * last one looked at. */
 unsigned iomapi_mapping_tagged(struct iomap_inode *inode, int64_t *pos, int64_t end,
 			       enum iomapi_tag tag, struct iomap_folio **folios, unsigned nr);
+/* The same for those with any tag of a mask of IOMAPI_TAG_BIT, seen in one turn of the lock:
+ * a folio that goes from one to the other is not missed. */
+unsigned iomapi_mapping_tagged_any(struct iomap_inode *inode, int64_t *pos, int64_t end,
+				   unsigned mask, struct iomap_folio **folios, unsigned nr);
 /* The same for all folios in the range. */
 unsigned iomapi_mapping_folios(struct iomap_inode *inode, int64_t *pos, int64_t end,
 			       struct iomap_folio **folios, unsigned nr);

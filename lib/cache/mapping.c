@@ -125,6 +125,12 @@ unsigned iomapi_mapping_tagged(struct iomap_inode *inode, int64_t *pos, int64_t 
 	return gang(inode, pos, end, IOMAPI_TAG_BIT(tag), folios, nr);
 }
 
+unsigned iomapi_mapping_tagged_any(struct iomap_inode *inode, int64_t *pos, int64_t end,
+				   unsigned mask, struct iomap_folio **folios, unsigned nr)
+{
+	return gang(inode, pos, end, mask, folios, nr);
+}
+
 unsigned iomapi_mapping_folios(struct iomap_inode *inode, int64_t *pos, int64_t end,
 			       struct iomap_folio **folios, unsigned nr)
 {

@@ -28,6 +28,7 @@ struct state {
 	uint64_t work;		/* bytes of this map's work; what end is told as len */
 	uint32_t mapped;	/* begin succeeded: an end is due */
 	uint32_t stale;		/* rounds without progress */
+	struct iomapi_batch *room;	/* for a batch; NULL: none is wanted */
 } __attribute__((may_alias));
 _Static_assert(sizeof(struct state) <= sizeof(((struct iomap_iter *)0)->opaque),
 	       "the state fits");
@@ -43,6 +44,21 @@ _Static_assert(offsetof(struct iomap_iter, start_pos) ==
 static struct state *state_of(struct iomap_iter *iter)
 {
 	return (struct state *)(void *)iter->opaque;
+}
+
+static const struct state *const_state_of(const struct iomap_iter *iter)
+{
+	return (const struct state *)(const void *)iter->opaque;
+}
+
+void iomapi_iter_bring_batch(struct iomap_iter *iter, struct iomapi_batch *room)
+{
+	state_of(iter)->room = room;
+}
+
+struct iomapi_batch *iomapi_iter_batch_room(const struct iomap_iter *iter)
+{
+	return const_state_of(iter)->room;
 }
 
 /* ---- how far a map reaches ---- */

@@ -38,5 +38,9 @@ int iomapi_map_check_writeback(struct iomap_inode *inode, const struct iomap *ma
 struct iomapi_batch {
 	void (*release)(struct iomapi_batch *batch);
 };
+/* An operation that can use a batch brings the memory for it, before its loop; who collects under
+ * begin finds it here.  NULL: this operation has no use for one. */
+void iomapi_iter_bring_batch(struct iomap_iter *iter, struct iomapi_batch *room);
+struct iomapi_batch *iomapi_iter_batch_room(const struct iomap_iter *iter);
 
 #endif

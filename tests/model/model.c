@@ -95,6 +95,8 @@ static int commit(struct m_model *m)
 
 	m_event(m, M_COMMIT, (int64_t)addr, COMMIT_BYTES, seq, 0);
 	m_count(m->nr_commits, 1u);
+	if (m->hook_commit)
+		m->hook_commit(m, seq);
 	snprintf(record, sizeof(record), "commit %u", seq);
 	return m_dev_io(m->log_bdev, IOMAP_BIO_WRITE, IOMAP_BIO_PREFLUSH | IOMAP_BIO_FUA, addr,
 		      record, sizeof(record));
@@ -381,21 +383,6 @@ static void wait_unused(struct m_file *f)
 		sched_yield();
 }
 
-static void free_blocks(struct m_file *f)
-{
-	struct m_model *m = f->m;
-
-	m_unreserve(f, 0, M_MAX_FILE);
-	for (unsigned b = 0; b < M_MAX_FILE / m->block_size; b++) {
-		if (m_has_space(&f->cow[b]))
-			m_space_free(m, f->cow[b].addr, 1);
-		if (f->data[b].shared)
-			m_count(m->nr_snapshot, 1);
-		else if (m_has_space(&f->data[b]))
-			m_space_free(m, f->data[b].addr, 1);
-	}
-}
-
 void m_file_free(struct m_file **file)
 {
 	struct m_file *f = *file, **at = &f->m->files;
@@ -407,7 +394,7 @@ void m_file_free(struct m_file **file)
 	while (*at != f)
 		at = &(*at)->next;
 	*at = f->next;
-	free_blocks(f);
+	m_drop_blocks(f, 0, M_MAX_FILE / f->m->block_size);
 	free_tables(f);
 	*file = NULL;
 }

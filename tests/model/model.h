@@ -47,6 +47,7 @@ struct m_opts {
 	const char *log_dev;	/* NULL: the journal lies on dev */
 	unsigned block_bits;	/* default 12 */
 	bool delalloc, unwritten, cow, anon;
+	bool batch;		/* begin collects dirty folios when zeroing over unwritten */
 	bool no_valid;		/* leave iomap_valid out of write_ops */
 	bool no_complete;	/* leave complete_ioends out: nothing is deferred by the model */
 	uint64_t chunk;		/* no map is longer; 0: no limit */
@@ -99,6 +100,8 @@ struct m_model {
 			 struct iomap *map, struct iomap *srcmap);
 	void (*hook_wb_map)(struct m_file *file, int64_t pos, uint64_t len, struct iomap *map);
 	int64_t (*hook_range)(struct m_file *file, int64_t pos, uint64_t len, int64_t result);
+	/* Just before the record of a commit is written: what a crash after it must find. */
+	void (*hook_commit)(struct m_model *m, unsigned seq);
 	/* Runs instead of the model's own submit hook. */
 	int (*hook_submit)(struct m_file *file, struct iomap_writeback_ctx *wpc, void *wb_ctx,
 			   int error);
@@ -183,6 +186,14 @@ int64_t m_seek_data(struct m_file *f, int64_t pos);
 int64_t m_seek_hole(struct m_file *f, int64_t pos);
 int m_fiemap(struct m_file *f, int64_t pos, uint64_t len, bool sync_first, struct m_extents *all);
 
+/* Zeros for a range, up to the end of the file as the user sees it; the library's answer. */
+int m_zero(struct m_file *f, int64_t pos, uint64_t len, bool *did_zero);
+int m_unshare(struct m_file *f, int64_t pos, uint64_t len);
+/* As ftruncate: the tail is zeroed and on the device before a new size can get there. */
+int m_truncate(struct m_file *f, int64_t size);
+/* Space for [pos, pos + len) where there is none: UNWRITTEN, in the data fork. */
+void m_preallocate(struct m_file *f, int64_t pos, uint64_t len);
+
 /* After a sync: each written byte of the file is on the device at the address the data fork says,
  * the rest is a hole or unwritten, the disk size is the size, no promise is left. */
 bool m_device_equals_model(struct m_file *f);
@@ -195,6 +206,8 @@ int m_dev_write(struct iomap_bdev *bdev, uint64_t addr, const void *buf, size_t 
 void m_log_start(struct m_model *m);
 /* Index of the first such event at or after from; M_MAX_LOG: none. */
 unsigned m_log_find(struct m_model *m, enum m_event event, unsigned from);
+
+unsigned m_block_nr(const struct m_model *m, int64_t pos);	/* of pos, rounded down */
 
 /* The model's own answers, for tests that put theirs around them. */
 int m_begin(struct iomap_inode *inode, int64_t pos, uint64_t len, unsigned flags,

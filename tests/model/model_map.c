@@ -152,6 +152,25 @@ void m_unreserve(struct m_file *f, int64_t pos, int64_t end)
 	iomap_mutex_unlock(m->env, &f->extents);
 }
 
+void m_drop_blocks(struct m_file *f, unsigned b, unsigned end)
+{
+	struct m_model *m = f->m;
+
+	m_unreserve(f, (int64_t)b * m->block_size, (int64_t)end * m->block_size);
+	iomap_mutex_lock(m->env, &f->extents);
+	for (; b < end; b++) {
+		if (m_has_space(&f->cow[b]))
+			m_space_free(m, f->cow[b].addr, 1);
+		if (f->data[b].shared)
+			m_count(m->nr_snapshot, 1);
+		else if (m_has_space(&f->data[b]))
+			m_space_free(m, f->data[b].addr, 1);
+		f->data[b] = f->cow[b] = (struct m_block){ .type = IOMAP_HOLE };
+	}
+	m_changed(f);
+	iomap_mutex_unlock(m->env, &f->extents);
+}
+
 /* ---- begin ---- */
 
 /* A source map that is a hole says nothing about where it ends: no target map reaches from blocks
@@ -269,6 +288,36 @@ static void begin_report(struct m_file *f, int64_t pos, uint64_t len, struct iom
 		map->flags |= IOMAP_F_SHARED;
 }
 
+/* Zeros need a place only where something is; they take it as a write does, elsewhere if what is
+ * there may not be overwritten.  What is on its way to the CoW fork is there. */
+static int begin_zero(struct m_file *f, unsigned b, unsigned stop, struct iomap *map,
+		      struct iomap *srcmap)
+{
+	struct m_model *m = f->m;
+	bool elsewhere = f->cow[b].type != IOMAP_HOLE || f->data[b].shared || m->opts.anon;
+	int64_t start = 0;
+	int rc = 0;
+
+	if (elsewhere && (f->data[b].type == IOMAP_MAPPED || f->cow[b].type != IOMAP_HOLE))
+		rc = begin_write(f, b, stop, map, srcmap);
+	else
+		m_fill_map(f, f->data, b, stop, map);
+	if (!rc && m->opts.batch && map->type == IOMAP_UNWRITTEN && srcmap->type == IOMAP_HOLE)
+		iomap_fill_dirty_folios(map, &start, map->offset + (int64_t)map->length);
+	return rc;
+}
+
+static int begin_any(struct m_file *f, unsigned b, unsigned stop, unsigned flags,
+		     struct iomap *map, struct iomap *srcmap)
+{
+	if (flags & IOMAP_ZERO)
+		return begin_zero(f, b, stop, map, srcmap);
+	if (flags & IOMAP_UNSHARE ? f->data[b].shared : flags & IOMAP_WRITE)
+		return begin_write(f, b, stop, map, srcmap);
+	m_fill_map(f, f->data, b, stop, map);
+	return 0;
+}
+
 int m_begin(struct iomap_inode *inode, int64_t pos, uint64_t len, unsigned flags,
 	    struct iomap *map, struct iomap *srcmap, void *priv)
 {
@@ -286,10 +335,8 @@ int m_begin(struct iomap_inode *inode, int64_t pos, uint64_t len, unsigned flags
 	iomap_mutex_lock(m->env, &f->extents);
 	if (flags & IOMAP_REPORT)
 		begin_report(f, pos, len, map);
-	else if (flags & IOMAP_WRITE)
-		rc = begin_write(f, b, stop, map, srcmap);
 	else
-		m_fill_map(f, f->data, b, stop, map);
+		rc = begin_any(f, b, stop, flags, map, srcmap);
 	map->validity_cookie = f->seq;
 	if (f->dirty_meta)
 		map->flags |= IOMAP_F_DIRTY;
@@ -339,7 +386,7 @@ int m_end(struct iomap_inode *inode, int64_t pos, uint64_t len, int64_t written,
 	m_count(m->nr_end, 1u);
 	ck_assert_msg(written >= 0 && (uint64_t)written <= len, "end: %lld of %llu written",
 		      (long long)written, (unsigned long long)len);
-	if ((flags & IOMAP_WRITE) && (map->flags & IOMAP_F_NEW) && from < to)
+	if ((flags & (IOMAP_WRITE | IOMAP_ZERO)) && (map->flags & IOMAP_F_NEW) && from < to)
 		give_back(f, from, to, map);
 	return m_fault(m, &m->fail_end);
 }

@@ -33,9 +33,10 @@ void m_unreserve(struct m_file *f, int64_t pos, int64_t end);
 /* extents held */
 void m_fill_map(struct m_file *f, const struct m_block *fork, unsigned b, unsigned stop,
 		struct iomap *map);
-unsigned m_block_nr(const struct m_model *m, int64_t pos);	/* of pos, rounded down */
 unsigned m_block_end(const struct m_model *m, int64_t end);	/* rounded up, within the file */
 void m_changed(struct m_file *f);		/* a fork did: cookie, journal */
 bool m_has_space(const struct m_block *b);	/* MAPPED or UNWRITTEN */
+/* All that the file has in [b, end) of both forks. */
+void m_drop_blocks(struct m_file *f, unsigned b, unsigned end);
 
 #endif

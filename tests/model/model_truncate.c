@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * model_truncate.c - what takes both locks of a file: zero, truncate, preallocate; and unshare.
+ *
+ * A truncate that cuts or grows a block zeroes the rest of it in the cache and waits until that is
+ * on the device, before the size on disk can say otherwise: else a crash in between would bring the
+ * old bytes back.  Growing it also brings out what the old size did not reach yet, for the new one
+ * says that it is there.
+ */
+#include "model/model_priv.h"
+
+static void lock(struct m_file *f)
+{
+	iomap_inode_lock(&f->inode, 0);
+	iomap_inode_invalidate_lock(&f->inode, 0);
+}
+
+static void unlock(struct m_file *f)
+{
+	iomap_inode_invalidate_unlock(&f->inode);
+	iomap_inode_unlock(&f->inode);
+}
+
+int m_zero(struct m_file *f, int64_t pos, uint64_t len, bool *did_zero)
+{
+	struct m_model *m = f->m;
+	int64_t end = pos + (int64_t)len < f->ref_size ? pos + (int64_t)len : f->ref_size;
+	int rc;
+
+	lock(f);
+	rc = iomap_zero_range(&f->inode, pos, len, did_zero, &m->ops, &m->write_ops, NULL);
+	if (!rc && pos < end)
+		memset(f->ref + pos, 0, (size_t)(end - pos));
+	unlock(f);
+	return rc;
+}
+
+int m_unshare(struct m_file *f, int64_t pos, uint64_t len)
+{
+	struct m_model *m = f->m;
+	int rc;
+
+	iomap_inode_lock(&f->inode, 0);
+	rc = iomap_file_unshare(&f->inode, pos, len, &m->ops, &m->write_ops, NULL);
+	iomap_inode_unlock(&f->inode);
+	return rc;
+}
+
+static void set_disk_size(struct m_file *f, int64_t size)
+{
+	struct m_model *m = f->m;
+
+	iomap_mutex_lock(m->env, &f->extents);
+	f->disk_size = size;
+	m_changed(f);
+	iomap_mutex_unlock(m->env, &f->extents);
+}
+
+static void change_size(struct m_file *f, int64_t size)
+{
+	struct m_model *m = f->m;
+	int64_t old = f->ref_size;
+
+	iomap_inode_set_size(&f->inode, size);
+	if (size < old) {
+		iomap_mapping_truncate(&f->inode, size);
+		m_drop_blocks(f, m_block_end(m, size), m_block_end(m, M_MAX_FILE));
+		memset(f->ref + size, 0, (size_t)(old - size));
+	}
+	set_disk_size(f, size);
+	f->ref_size = size;
+}
+
+int m_truncate(struct m_file *f, int64_t size)
+{
+	struct m_model *m = f->m;
+	int64_t edge, from;
+	int rc;
+
+	lock(f);
+	edge = size < f->ref_size ? size : f->ref_size;
+	rc = iomap_truncate_page(&f->inode, edge, NULL, &m->ops, &m->write_ops, NULL);
+	from = size > f->ref_size ? 0 : edge;
+	if (!rc)
+		rc = iomap_mapping_write_and_wait_range(&f->inode, from, edge + m->block_size);
+	if (!rc)
+		change_size(f, size);
+	unlock(f);
+	return rc;
+}
+
+void m_preallocate(struct m_file *f, int64_t pos, uint64_t len)
+{
+	struct m_model *m = f->m;
+
+	lock(f);
+	iomap_mutex_lock(m->env, &f->extents);
+	for (unsigned b = m_block_nr(m, pos); b < m_block_end(m, pos + (int64_t)len); b++) {
+		if (f->data[b].type != IOMAP_HOLE)
+			continue;
+		ck_assert_uint_eq(m_space_alloc(m, 1, &f->data[b].addr), 1);
+		f->data[b].type = IOMAP_UNWRITTEN;
+	}
+	m_changed(f);
+	iomap_mutex_unlock(m->env, &f->extents);
+	unlock(f);
+}
