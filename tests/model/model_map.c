@@ -42,8 +42,8 @@ void m_space_free(struct m_model *m, uint64_t addr, unsigned nr)
 	iomap_mutex_lock(m->env, &m->lock);
 	for (unsigned i = 0; i < nr; i++)
 		ck_assert_msg(m->used[at + i], "block %u freed twice", (unsigned)(at + i));
-	memset(m->used + at, 0, nr);
-	m->nr_free += nr;
+	for (unsigned i = 0; i < nr; i++)
+		m->nr_free += !--m->used[at + i];
 	iomap_mutex_unlock(m->env, &m->lock);
 	m_count(m->nr_allocated, -(int64_t)nr);
 }
@@ -161,11 +161,8 @@ void m_drop_blocks(struct m_file *f, unsigned b, unsigned end)
 	for (; b < end; b++) {
 		if (m_has_space(&f->cow[b]))
 			m_space_free(m, f->cow[b].addr, 1);
-		if (f->data[b].shared)
-			m_count(m->nr_snapshot, 1);
-		else if (m_has_space(&f->data[b]))
-			m_space_free(m, f->data[b].addr, 1);
-		f->data[b] = f->cow[b] = (struct m_block){ .type = IOMAP_HOLE };
+		f->cow[b] = (struct m_block){ .type = IOMAP_HOLE };
+		m_drop_block(f, &f->data[b]);
 	}
 	m_changed(f);
 	iomap_mutex_unlock(m->env, &f->extents);
@@ -219,7 +216,7 @@ static int allocate_now(struct m_file *f, unsigned b, unsigned stop, struct ioma
 	unsigned nr = fresh_run(f, f->data, b, stop), got;
 	uint64_t addr;
 
-	got = m_space_alloc(m, nr, &addr);
+	got = m_space_for(f, b, nr, &addr);
 	if (!got)
 		return -ENOSPC;
 	for (unsigned i = 0; i < got; i++)
@@ -389,37 +386,6 @@ int m_end(struct iomap_inode *inode, int64_t pos, uint64_t len, int64_t written,
 	if ((flags & (IOMAP_WRITE | IOMAP_ZERO)) && (map->flags & IOMAP_F_NEW) && from < to)
 		give_back(f, from, to, map);
 	return m_fault(m, &m->fail_end);
-}
-
-/* ---- space before it is written to ---- */
-
-int m_prealloc(struct m_file *f, int64_t pos, uint64_t len, bool keep)
-{
-	struct m_model *m = f->m;
-	int64_t end = pos + (int64_t)len;
-	unsigned b = m_block_nr(m, pos), stop = m_block_end(m, end), got = 1;
-	uint64_t addr;
-
-	iomap_inode_lock(&f->inode, 0);
-	iomap_mutex_lock(m->env, &f->extents);
-	for (; b < stop && got; b += f->data[b].type != IOMAP_HOLE) {
-		if (f->data[b].type != IOMAP_HOLE)
-			continue;
-		got = m_space_alloc(m, fresh_run(f, f->data, b, stop), &addr);
-		for (unsigned i = 0; i < got; i++)
-			f->data[b + i] = (struct m_block){
-				.type = IOMAP_UNWRITTEN,
-				.addr = addr + (uint64_t)i * m->block_size,
-			};
-	}
-	m_changed(f);
-	if (got && !keep && end > iomap_inode_size(&f->inode)) {
-		iomap_inode_set_size(&f->inode, end);
-		f->ref_size = f->disk_size = end;
-	}
-	iomap_mutex_unlock(m->env, &f->extents);
-	iomap_inode_unlock(&f->inode);
-	return got ? 0 : -ENOSPC;
 }
 
 bool m_valid(struct iomap_inode *inode, const struct iomap *map)
