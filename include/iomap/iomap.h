@@ -35,6 +35,7 @@
 #include "buffered.h"
 #include "writeback.h"
 #include "ioend.h"
+#include "report.h"
 #include "trace.h"
 
 IOMAP_BEGIN_DECLS

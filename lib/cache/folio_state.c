@@ -225,6 +225,25 @@ IOMAP_API bool iomap_folio_is_partially_uptodate(const struct iomap_folio *folio
 	return range_uptodate(folio, off, iomapi_min(len, folio->size - off));
 }
 
+size_t iomapi_folio_uptodate_run(const struct iomap_folio *folio, size_t off, bool *uptodate)
+{
+	unsigned bits = iomapi_cached(folio)->block_bits;
+	struct blocks b = touched(folio, off, folio->size - off);
+
+	*uptodate = iomapi_load(&folio->flags) & IOMAP_FOLIO_UPTODATE;
+	if (*uptodate || !has_state(folio))
+		return folio->size - off;
+	state_lock_const(folio);
+	if (folio->state) {
+		*uptodate = iomapi_bit_test(uptodate_bits(folio), b.first);
+		b.end = iomapi_bits_next(uptodate_bits(folio), b.first, b.end, !*uptodate);
+	} else {	/* taken away just now, as in range_uptodate */
+		*uptodate = iomapi_load(&folio->flags) & IOMAP_FOLIO_UPTODATE;
+	}
+	state_unlock_const(folio);
+	return ((size_t)b.end << bits) - off;
+}
+
 bool iomapi_folio_next_not_uptodate(const struct iomap_folio *folio, size_t *off, size_t end,
 				    size_t *len)
 {

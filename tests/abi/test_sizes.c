@@ -24,7 +24,7 @@ CASE(embeddable_structs_keep_their_size, "", "Sizes of what clients embed, in by
 		SIZE(iomap, 104), SIZE(iomap_iter, 360), SIZE(iomap_inode, 560),
 		SIZE(iomap_file, 48), SIZE(iomap_folio, 64), SIZE(iomap_req, 88),
 		SIZE(iomap_data, 88), SIZE(iomap_read_ctx, 56), SIZE(iomap_ioend, 384),
-		SIZE(iomap_writeback_ctx, 240),
+		SIZE(iomap_writeback_ctx, 240), SIZE(iomap_extent, 40),
 	};
 
 	if (sizeof(void *) != 8)

@@ -336,6 +336,7 @@ static void free_tables(struct m_file *f)
 {
 	free(f->data);
 	free(f->cow);
+	free(f->place);
 	free(f->ref);
 	free(f);
 }

@@ -119,7 +119,7 @@ struct m_model {
 
 	/* Private. */
 	struct iomap_mutex lock;	/* space, journal, log */
-	uint8_t *used;			/* a byte per block of the device */
+	uint8_t *used;			/* per block of the device: how many files have it */
 	uint64_t nr_blocks, nr_free, cursor;
 	int64_t nr_snapshot;		/* blocks that only a snapshot has */
 	unsigned commit_seq;
@@ -146,6 +146,7 @@ struct m_file {
 	bool dirty_meta;		/* something for the journal; under extents */
 	iomap_word refs;		/* tryget and put */
 	iomap_word going;
+	uint64_t *place;		/* per block: where it is to lie; NULL, 0: anywhere */
 	uint8_t *ref;			/* what the file must contain; I/O lock */
 	int64_t ref_size;
 	struct m_file *next;
@@ -174,6 +175,22 @@ int m_writeback(struct m_file *f, enum iomap_sync_mode mode, int64_t start, int6
 int m_drop_cache(struct m_file *f);		/* sync, then invalidate_range of everything */
 int m_evict(struct m_file *f);			/* WRITE, fini, init again with its errseq */
 void m_share(struct m_file *f);			/* cow: a snapshot now has all its blocks */
+/* An empty file gets all that is written of another. */
+void m_reflink(struct m_file *f, struct m_file *to);
+
+/* A file laid out by hand.  What is allocated in the range from now on lies there. */
+void m_place(struct m_file *f, int64_t pos, uint64_t len, uint64_t addr);
+/* One block of the data fork; addr is free, or unused by that type. */
+void m_set_block(struct m_file *f, unsigned b, enum iomap_type type, uint64_t addr);
+
+/* Reports, with the I/O lock shared. */
+struct m_extents {
+	struct iomap_extent e[64];
+	unsigned nr, max;		/* max 0: all of e */
+};
+int64_t m_seek_data(struct m_file *f, int64_t pos);
+int64_t m_seek_hole(struct m_file *f, int64_t pos);
+int m_fiemap(struct m_file *f, int64_t pos, uint64_t len, bool sync_first, struct m_extents *all);
 
 /* Zeros for a range, up to the end of the file as the user sees it; the library's answer. */
 int m_zero(struct m_file *f, int64_t pos, uint64_t len, bool *did_zero);

@@ -42,8 +42,8 @@ void m_space_free(struct m_model *m, uint64_t addr, unsigned nr)
 	iomap_mutex_lock(m->env, &m->lock);
 	for (unsigned i = 0; i < nr; i++)
 		ck_assert_msg(m->used[at + i], "block %u freed twice", (unsigned)(at + i));
-	memset(m->used + at, 0, nr);
-	m->nr_free += nr;
+	for (unsigned i = 0; i < nr; i++)
+		m->nr_free += !--m->used[at + i];
 	iomap_mutex_unlock(m->env, &m->lock);
 	m_count(m->nr_allocated, -(int64_t)nr);
 }
@@ -161,11 +161,8 @@ void m_drop_blocks(struct m_file *f, unsigned b, unsigned end)
 	for (; b < end; b++) {
 		if (m_has_space(&f->cow[b]))
 			m_space_free(m, f->cow[b].addr, 1);
-		if (f->data[b].shared)
-			m_count(m->nr_snapshot, 1);
-		else if (m_has_space(&f->data[b]))
-			m_space_free(m, f->data[b].addr, 1);
-		f->data[b] = f->cow[b] = (struct m_block){ .type = IOMAP_HOLE };
+		f->cow[b] = (struct m_block){ .type = IOMAP_HOLE };
+		m_drop_block(f, &f->data[b]);
 	}
 	m_changed(f);
 	iomap_mutex_unlock(m->env, &f->extents);
@@ -219,7 +216,7 @@ static int allocate_now(struct m_file *f, unsigned b, unsigned stop, struct ioma
 	unsigned nr = fresh_run(f, f->data, b, stop), got;
 	uint64_t addr;
 
-	got = m_space_alloc(m, nr, &addr);
+	got = m_space_for(f, b, nr, &addr);
 	if (!got)
 		return -ENOSPC;
 	for (unsigned i = 0; i < got; i++)
@@ -260,6 +257,32 @@ static int begin_write(struct m_file *f, unsigned b, unsigned stop, struct iomap
 		rc = allocate_now(f, b, stop, map);
 	}
 	return rc;
+}
+
+/* What a user would be told: space promised for a hole in the CoW fork is data too. */
+static void begin_report(struct m_file *f, int64_t pos, uint64_t len, struct iomap *map)
+{
+	unsigned b = m_block_nr(f->m, pos), stop = m_block_end(f->m, pos + (int64_t)len);
+	unsigned end = b + 1;
+
+	if (pos >= M_MAX_FILE) {
+		*map = (struct iomap){ .type = IOMAP_HOLE, .addr = IOMAP_NULL_ADDR,
+				       .offset = M_MAX_FILE,
+				       .length = (uint64_t)(IOMAP_MAX_POS - M_MAX_FILE) };
+		return;
+	}
+	if (f->data[b].type != IOMAP_HOLE || f->cow[b].type == IOMAP_HOLE) {
+		while (end < stop && (f->data[b].type != IOMAP_HOLE ||
+				      f->cow[end].type == IOMAP_HOLE))
+			end++;
+		m_fill_map(f, f->data, b, end, map);
+	} else {
+		while (end < stop && f->data[end].type == IOMAP_HOLE)
+			end++;
+		m_fill_map(f, f->cow, b, end, map);
+	}
+	if (f->data[b].shared)
+		map->flags |= IOMAP_F_SHARED;
 }
 
 /* Zeros need a place only where something is; they take it as a write does, elsewhere if what is
@@ -304,10 +327,13 @@ int m_begin(struct iomap_inode *inode, int64_t pos, uint64_t len, unsigned flags
 	m_event(m, M_BEGIN, pos, len, rc, flags);
 	if (rc)
 		return rc;
-	if (b >= stop)
+	if (b >= stop && !(flags & IOMAP_REPORT))
 		return -EFBIG;
 	iomap_mutex_lock(m->env, &f->extents);
-	rc = begin_any(f, b, stop, flags, map, srcmap);
+	if (flags & IOMAP_REPORT)
+		begin_report(f, pos, len, map);
+	else
+		rc = begin_any(f, b, stop, flags, map, srcmap);
 	map->validity_cookie = f->seq;
 	if (f->dirty_meta)
 		map->flags |= IOMAP_F_DIRTY;

@@ -28,6 +28,10 @@ bool m_valid(struct iomap_inode *inode, const struct iomap *map);
 /* Up to nr blocks in a row: how many, at which address; 0: full. */
 unsigned m_space_alloc(struct m_model *m, unsigned nr, uint64_t *addr);
 void m_space_free(struct m_model *m, uint64_t addr, unsigned nr);
+/* The same for nr blocks of a file from b on, where m_place said they lie. */
+unsigned m_space_for(struct m_file *f, unsigned b, unsigned nr, uint64_t *addr);
+/* extents held.  A block leaves a file: it is free, or the other's who shares it. */
+void m_drop_block(struct m_file *f, struct m_block *block);
 /* Promises in either fork of [pos, end) are given back. */
 void m_unreserve(struct m_file *f, int64_t pos, int64_t end);
 /* extents held */

@@ -99,7 +99,7 @@ void m_preallocate(struct m_file *f, int64_t pos, uint64_t len, bool in_cow)
 	for (unsigned b = m_block_nr(m, pos); b < m_block_end(m, pos + (int64_t)len); b++) {
 		if (fork[b].type != IOMAP_HOLE)
 			continue;
-		ck_assert_uint_eq(m_space_alloc(m, 1, &fork[b].addr), 1);
+		ck_assert_uint_eq(m_space_for(f, b, 1, &fork[b].addr), 1);
 		fork[b].type = IOMAP_UNWRITTEN;
 	}
 	m_changed(f);

@@ -31,7 +31,7 @@ static int allocate(struct m_file *f, struct m_block *fork, unsigned b, unsigned
 		nr++;
 	if (m->opts.chunk && nr > m->opts.chunk / m->block_size)
 		nr = (unsigned)(m->opts.chunk / m->block_size);
-	got = m_space_alloc(m, nr, &addr);
+	got = m_space_for(f, b, nr, &addr);
 	if (!got)
 		return -ENOSPC;
 	for (unsigned i = 0; i < got; i++)
@@ -251,14 +251,8 @@ void m_end_io(struct iomap_bio *bio)
  * it. */
 static void replace(struct m_file *f, unsigned b, uint64_t addr)
 {
-	struct m_model *m = f->m;
-	struct m_block old = f->data[b];
-
+	m_drop_block(f, &f->data[b]);
 	f->data[b] = (struct m_block){ .type = IOMAP_MAPPED, .addr = addr };
-	if (old.shared)
-		m_count(m->nr_snapshot, 1);
-	else if (m_has_space(&old))
-		m_space_free(m, old.addr, 1);
 }
 
 static void remap(struct m_file *f, const struct iomap_ioend *ioend, unsigned b, unsigned stop)
