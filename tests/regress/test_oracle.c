@@ -357,7 +357,7 @@ static void do_op(struct replay *r, const struct o_op *op)
 		add(&r->parts[P_RESULT], "size=%lld", (long long)iomap_inode_size(&f->inode));
 		break;
 	case O_PREALLOC:
-		m_preallocate(f, op->a, (uint64_t)op->b);
+		m_preallocate(f, op->a, (uint64_t)op->b, false);
 		if (!op->keep && op->a + op->b > iomap_inode_size(&f->inode))
 			m_xfs_truncate(f, op->a + op->b);
 		break;

@@ -365,7 +365,7 @@ CASE(reports_change_nothing, "I141",
 	ck_assert_int_eq(m_fill(t.f, 0, 4 * BLOCK, 1), 4 * BLOCK);
 	m_share(t.f);
 	ck_assert_int_eq(m_fill(t.f, BLOCK, 100, 2), 100);		/* in the CoW fork */
-	m_preallocate(t.f, 8 * BLOCK, 8 * BLOCK);
+	m_preallocate(t.f, 8 * BLOCK, 8 * BLOCK, false);
 	ck_assert_int_eq(m_truncate(t.f, 16 * BLOCK), 0);
 	ck_assert_int_eq(m_fill(t.f, 10 * BLOCK, BLOCK, 3), BLOCK);
 	ck_assert_int_eq(m_read(t.f, 12 * BLOCK, buf, sizeof(buf)), sizeof(buf));

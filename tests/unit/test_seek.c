@@ -35,7 +35,7 @@ static void prealloc(struct seek *s, int64_t pos, uint64_t len, bool grow)
 {
 	int64_t end = pos + (int64_t)len;
 
-	m_preallocate(s->f, pos, len);
+	m_preallocate(s->f, pos, len, false);
 	if (grow && end > iomap_inode_size(&s->f->inode))
 		ck_assert_int_eq(m_truncate(s->f, end), 0);
 }
