@@ -191,7 +191,7 @@ static void walk_inode(struct walk *w, const struct iomap_writeback_control *wbc
 
 IOMAP_API int iomap_writepages(struct iomap_writeback_ctx *wpc)
 {
-	struct walk w = { .wpc = wpc, .limit = UINT64_MAX, .sent = wpc->wbc->bytes_queued };
+	struct walk w = { .wpc = wpc, .limit = UINT64_MAX };
 	int rc = iomapi_wpc_start(wpc);
 
 	if (rc)
@@ -204,6 +204,7 @@ IOMAP_API int iomap_writepages(struct iomap_writeback_ctx *wpc)
 	if (iomapi_inode_killed(wpc->inode))
 		return -ESTALE;
 	w.sync_all = wpc->wbc->sync_mode == IOMAP_WB_SYNC_ALL;
+	w.sent = wpc->wbc->bytes_queued;
 	if (!w.sync_all && wpc->wbc->bytes_to_write)
 		w.limit = iomapi_min(wpc->wbc->bytes_to_write,
 				     UINT64_MAX - wpc->wbc->bytes_queued) +

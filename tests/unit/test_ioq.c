@@ -198,7 +198,7 @@ CASE(small_and_big_pieces, "", "Sixteen runs fit a small piece, one more takes a
 {
 	static struct iomap_bvec segs[3][2048];
 	uint8_t *mem = t_buffer(1024 * 2048, 1);
-	static const unsigned runs[] = { 16, 17, 1024 }, small[] = { 1, 0, 0 };
+	static const unsigned runs[] = { 16, 17, IOMAPI_BIG_SEGS }, small[] = { 1, 0, 0 };
 	struct iomap_bio bios[3];
 	const struct t_mem_req *log;
 	struct t_device d;
