@@ -347,6 +347,7 @@ CASE(a_block_device_is_a_device, "", "Its size and data, zeroes and discards, an
 	struct iomap_bdev *first;
 	struct t_loop loop;
 	struct fixture f;
+	unsigned reports;
 	char spec[64];
 
 	if (t_loop_start(&loop, 8192 * KB, 512))
@@ -369,8 +370,10 @@ CASE(a_block_device_is_a_device, "", "Its size and data, zeroes and discards, an
 	snprintf(spec, sizeof(spec), "file:%s,size=1g", loop.path);
 	ck_assert_int_eq(try_open(&f, spec, 0), -EINVAL);	/* it cannot be made longer */
 	ck_assert_str_eq(f.t.last_field, "size");
-	/* Only an open can hold it. */
+	/* Only an open can hold it: told once, not by each backend there is. */
+	reports = f.t.nr_reports;
 	ck_assert_int_eq(iomap_bdev_open_fd(f.ioq, loop.fd, &exclusive, &f.bdev), -ENOTSUP);
+	ck_assert_uint_eq(f.t.nr_reports, reports + 1);
 	ck_assert_int_eq(iomap_bdev_open_fd(f.ioq, loop.fd, NULL, &f.bdev), 0);
 	ck_assert_uint_eq(size_of(f.bdev), 8192 * KB);
 	stop(&f);
