@@ -34,7 +34,8 @@ static int take_limits(struct iomap_bdev *bdev)
 	l->logical_block = l->logical_block ? l->logical_block : 512;
 	l->memory_align = l->memory_align ? l->memory_align : 1;
 	l->physical_block = iomapi_max(l->physical_block, l->logical_block);
-	l->max_segs = l->max_segs ? l->max_segs : IOMAPI_BIG_SEGS;
+	/* More than a piece has would be cut in two after all, and an atomic write torn. */
+	l->max_segs = l->max_segs ? iomapi_min(l->max_segs, IOMAPI_BIG_SEGS) : IOMAPI_BIG_SEGS;
 	if (!iomapi_is_pow2(l->logical_block) || l->logical_block > 65536)
 		return report(bdev->env, -EIO, scheme, "logical_block", l->logical_block, 65536,
 			      "not a power of two up to the bound");
