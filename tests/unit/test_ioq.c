@@ -163,6 +163,37 @@ CASE(busy_parks_in_front, "", "What the backend refused goes first, and the orde
 	t_device_stop(&d);
 }
 
+static void send_again(struct iomap_bio *bio)
+{
+	iomap_bio_submit(bio);
+}
+
+CASE(one_quick_backend_does_not_starve_another, "",
+     "Each has its turn, also where one always has as many as a poll takes")
+{
+	struct iomap_bdev *quick;
+	struct t_device d;
+	struct t_bio b[2];
+
+	for (unsigned slow_first = 0; slow_first < 2; slow_first++) {
+		t_device_start_mem(&d, "", NULL);
+		ck_assert_int_eq(iomap_bdev_open(d.ioq, "null:", NULL, &quick), 0);
+		t_bio_init(&b[0], slow_first ? quick : d.bdev, IOMAP_BIO_WRITE, 0,
+			   t_buffer(4 * KB, 1), 4 * KB);
+		b[0].bio.end_io = send_again;
+		t_bio_init(&b[1], slow_first ? d.bdev : quick, IOMAP_BIO_WRITE, 0,
+			   t_buffer(4 * KB, 1), 4 * KB);
+		iomap_bio_submit(&b[0].bio);
+		iomap_bio_submit(&b[1].bio);
+		for (unsigned i = 0; i < 8 && !b[1].nr_ends; i++)
+			ck_assert_int_eq(iomap_ioq_poll(d.ioq, 1, 1, IOMAP_FOREVER), 1);
+		ck_assert_uint_eq(b[1].nr_ends, 1);
+		b[0].bio.end_io = NULL;
+		iomap_bdev_close(&quick);
+		t_device_stop(&d);
+	}
+}
+
 CASE(one_busy_backend_does_not_park_another, "", "Each backend of a queue parks for itself")
 {
 	struct iomap_ioq_opts opts = depth(1);
