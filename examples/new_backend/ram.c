@@ -223,11 +223,11 @@ static int commit(void *queue)
 }
 
 /*
- * Give back up to max bios that are done, each exactly once; how many.  Called only while
- * something that was QUEUED is here.  With min 0 it never sleeps.  With min 1 it sleeps until one
- * is done, for timeout_ns at most (IOMAP_FOREVER: no limit), and returns early, 0 perhaps, when
- * wakeup was called.  The work of this device is done right here, so it never sleeps; one that
- * works by itself sleeps in its completion call, with the wakeup as one more event.
+ * Give back up to max bios that are done, each exactly once; how many.  With min 0 it never sleeps,
+ * and perhaps nothing is here.  With min 1 something is: it sleeps until one is done, for
+ * timeout_ns at most (IOMAP_FOREVER: no limit), and returns early, 0 perhaps, when wakeup was
+ * called.  The work of this device is done right here, so it never sleeps; one that works by
+ * itself sleeps in its completion call, with the wakeup as one more event.
  */
 static int reap(void *queue, struct iomap_bio **done, unsigned min, unsigned max,
 		int64_t timeout_ns)

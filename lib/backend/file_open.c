@@ -231,11 +231,12 @@ static int set_up(struct iomapi_file_dev *dev, const struct iomapi_file_opts *o,
 	return rc ? rc : make_size(dev, o);
 }
 
+/* The lock is the open file's, which a forked child shares: there it is not its to drop. */
 static void let_go(const struct iomapi_file_dev *dev)
 {
 	if (dev->owned)
 		close(dev->fd);
-	else if (dev->locked)
+	else if (dev->locked && !iomapi_forked(dev->env))
 		flock(dev->fd, LOCK_UN);
 }
 

@@ -149,6 +149,8 @@ static bool check_atomic_size(const struct iomap_bdev *bdev, uint64_t addr, uint
 	if (len < l->atomic_min || len > l->atomic_max)
 		return refuse(r, -EINVAL, "len", len, l->atomic_max,
 			      "not a size the device writes atomically");
+	if (len > l->max_bytes)
+		return refuse(r, -EINVAL, "len", len, l->max_bytes, "longer than one request");
 	if (!iomapi_is_pow2(len) || addr & (len - 1))
 		return refuse(r, -EINVAL, "addr", addr, len,
 			      "an atomic write is a power of two, naturally aligned");
@@ -163,9 +165,6 @@ static bool check_atomic(const struct iomap_bdev *bdev, struct iomap_bio *bio, s
 	if (bio->flags & IOMAP_BIO_ATOMIC) {
 		if (!check_atomic_size(bdev, bio->addr, bio->len, r))
 			return false;
-		if (bio->len > bdev->limits.max_bytes)
-			return refuse(r, -EINVAL, "len", bio->len, bdev->limits.max_bytes,
-				      "longer than one request");
 		if (iomapi_track(bio)->nr_runs > bdev->limits.max_segs)
 			return refuse(r, -EINVAL, "nr_segs", bio->nr_segs, bdev->limits.max_segs,
 				      "more segments than one request has");

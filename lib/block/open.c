@@ -34,7 +34,8 @@ static int take_limits(struct iomap_bdev *bdev)
 	l->logical_block = l->logical_block ? l->logical_block : 512;
 	l->memory_align = l->memory_align ? l->memory_align : 1;
 	l->physical_block = iomapi_max(l->physical_block, l->logical_block);
-	l->max_segs = l->max_segs ? l->max_segs : IOMAPI_BIG_SEGS;
+	/* More than a piece has would be cut in two after all, and an atomic write torn. */
+	l->max_segs = l->max_segs ? iomapi_min(l->max_segs, IOMAPI_BIG_SEGS) : IOMAPI_BIG_SEGS;
 	if (!iomapi_is_pow2(l->logical_block) || l->logical_block > 65536)
 		return report(bdev->env, -EIO, scheme, "logical_block", l->logical_block, 65536,
 			      "not a power of two up to the bound");
@@ -62,16 +63,12 @@ static int take_limits(struct iomap_bdev *bdev)
 
 /* ---- open, attach, close ---- */
 
-static int open_on(struct iomap_bdev *bdev, struct iomap_ioq *ioq,
+static int open_on(struct iomap_bdev *bdev, struct iomap_ioq *ioq, struct iomapi_queue *q,
 		   const struct iomapi_found *found, const char *path, int fd,
 		   const struct iomap_bdev_opts *opts)
 {
-	struct iomapi_queue *q;
-	int rc = iomapi_queue_open(ioq, found, &q);
+	int rc = found->ops->dev_open(q->queue, path, fd, opts, &bdev->dev);
 
-	if (rc)
-		return rc;
-	rc = found->ops->dev_open(q->queue, path, fd, opts, &bdev->dev);
 	if (rc)
 		return rc;
 	bdev->ops = found->ops;
@@ -89,15 +86,20 @@ static int open_on(struct iomap_bdev *bdev, struct iomap_ioq *ioq,
 	return 0;
 }
 
-/* The first that works here; what is wrong with the path or the device itself ends the search. */
+/* The first that works here.  What is wrong with the path or the device itself ends the search,
+ * also where that is the same number as of a backend that is not here: a zoned one. */
 static int open_first(struct iomap_bdev *bdev, struct iomap_ioq *ioq,
 		      const struct iomapi_choice *choice, const char *path, int fd,
 		      const struct iomap_bdev_opts *opts)
 {
+	struct iomapi_queue *q;
 	int rc = -ENOTSUP;
 
-	for (unsigned i = 0; i < choice->nr && rc == -ENOTSUP; i++)
-		rc = open_on(bdev, ioq, &choice->found[i], path, fd, opts);
+	for (unsigned i = 0; i < choice->nr && rc == -ENOTSUP; i++) {
+		rc = iomapi_queue_open(ioq, &choice->found[i], &q);
+		if (!rc)
+			return open_on(bdev, ioq, q, &choice->found[i], path, fd, opts);
+	}
 	if (rc == -ENOTSUP && choice->nr > 1)
 		return report(ioq->env, rc, "iomap_bdev_open", "scheme", 0, 0, ioq->reason);
 	return rc;

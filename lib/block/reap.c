@@ -279,15 +279,30 @@ static unsigned sleep_in_backend(struct iomap_ioq *ioq, unsigned max, int64_t ti
 	return n;
 }
 
+/* What is there, at most max.  Where that leaves out some queues, they are the first next time. */
+static unsigned collect_ready(struct iomap_ioq *ioq, unsigned max)
+{
+	unsigned n = 0;
+	uint32_t i;
+
+	for (i = 0; i < ioq->nr_queues && n < max; i++) {
+		struct iomapi_queue *q = &ioq->queues[(ioq->next_queue + i) % ioq->nr_queues];
+
+		/* An event fd may be up for what the library has had already: only a reap takes
+		 * it down. */
+		if (q->in_flight || ioq->has_event)
+			n += reap_queue(ioq, q, 0, max - n, 0);
+	}
+	if (i < ioq->nr_queues)
+		ioq->next_queue = (ioq->next_queue + i) % ioq->nr_queues;
+	return n;
+}
+
 static void collect(struct iomap_ioq *ioq, unsigned max, int64_t timeout_ns,
 		    const struct iomapi_watch *watch)
 {
-	unsigned n = 0;
+	unsigned n = collect_ready(ioq, max);
 
-	/* An event fd may be up for what the library has had already: only a reap takes it down. */
-	for (uint32_t i = 0; i < ioq->nr_queues && n < max; i++)
-		if (ioq->queues[i].in_flight || ioq->has_event)
-			n += reap_queue(ioq, &ioq->queues[i], 0, max - n, 0);
 	if (!n && !ioq->ended.head && timeout_ns)
 		n = sleep_in_backend(ioq, max, timeout_ns, watch);
 	if (n)

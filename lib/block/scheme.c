@@ -167,9 +167,14 @@ static void note_denied(struct iomap_ioq *ioq, const struct iomap_backend_ops *o
 
 static bool ops_complete(const struct iomap_backend_ops *ops)
 {
-	return ops->queue_open && ops->queue_close && ops->queue_abandon && ops->dev_open &&
+	return ops->queue_close && ops->queue_abandon && ops->dev_open &&
 	       ops->dev_close && ops->limits && ops->queue && ops->commit && ops->reap &&
 	       ops->wakeup;
+}
+
+static int report_incomplete(struct iomap_env *env, const struct iomap_backend_ops *ops)
+{
+	return report(env, -EINVAL, ops->scheme, "ops", 0, 0, "a required member is missing");
 }
 
 static struct iomapi_queue *find_queue(struct iomap_ioq *ioq, const struct iomap_backend_ops *ops)
@@ -189,6 +194,8 @@ static int open_new(struct iomap_ioq *ioq, const struct iomapi_found *found, str
 
 	if (!opts.threads)
 		opts.threads = found->threads;
+	if (!ops->queue_open)
+		return report_incomplete(ioq->env, ops);
 	rc = ops->queue_open(found->arg, ioq->env, &opts, &q->queue, &why);
 	if (rc && !why)
 		why = strerror(-rc);
@@ -198,9 +205,11 @@ static int open_new(struct iomap_ioq *ioq, const struct iomapi_found *found, str
 		return rc;
 	if (rc)
 		return report(ioq->env, rc, ops->scheme, "queue", 0, 0, why);
-	if (!ops_complete(ops))
-		return report(ioq->env, -EINVAL, ops->scheme, "ops", 0, 0,
-			      "a required member is missing");
+	if (!ops_complete(ops)) {	/* looked for here: a stub has nothing but queue_open */
+		if (ops->queue_close)
+			ops->queue_close(q->queue);
+		return report_incomplete(ioq->env, ops);
+	}
 	q->ops = ops;
 	rc = iomapi_event_add(ioq, q);
 	if (rc) {

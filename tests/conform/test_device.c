@@ -482,6 +482,39 @@ CASE(an_atomic_chunk_that_cannot_go_whole, "", "It fails as a piece; it is not t
 	t_device_stop(&d);
 }
 
+CASE(an_atomic_write_is_one_request, "", "What one request cannot carry is refused, not cut in two")
+{
+	enum { NR = 1025 };		/* one more than the library puts into a request */
+	struct iomap_bvec *segs = calloc(NR, sizeof(*segs));
+	uint8_t *mem = t_buffer(2048 * KB, 3);
+	struct t_device d;
+	struct t_bio b;
+	unsigned nr;
+
+	t_device_start_mem(&d, "atomic=1m,max=32k", NULL);
+	t_bio_init(&b, d.bdev, IOMAP_BIO_WRITE, 0, mem, 64 * KB);
+	b.bio.atomic_bytes = 64 * KB;
+	ck_assert_int_eq(refused(&d, &b), -EINVAL);
+	t_bio_init(&b, d.bdev, IOMAP_BIO_WRITE, 0, mem, 64 * KB);
+	b.bio.flags = IOMAP_BIO_ATOMIC;
+	ck_assert_int_eq(refused(&d, &b), -EINVAL);
+	t_device_stop(&d);
+	t_device_start_mem(&d, "atomic=1m,segs=4096", NULL);
+	t_bio_init(&b, d.bdev, IOMAP_BIO_WRITE, 0, NULL, 0);
+	b.bio.segs = segs;
+	b.bio.max_segs = NR;
+	for (unsigned i = 0; i < NR - 1; i++)
+		iomap_bio_add(&b.bio, mem + i * 2048, 1024 - (i ? 0 : 512), NULL);
+	iomap_bio_add(&b.bio, mem + (NR - 1) * 2048 - 512, 512, NULL);
+	ck_assert_uint_eq(b.bio.len, 1024 * KB);
+	b.bio.flags = IOMAP_BIO_ATOMIC | IOMAP_BIO_PREFLUSH;	/* it goes in pieces */
+	ck_assert_int_eq(refused(&d, &b), -EINVAL);
+	t_mem_log(d.mem, &nr);
+	ck_assert_uint_eq(nr, 0);
+	t_device_stop(&d);
+	free(segs);
+}
+
 CASE(zone_append_says_where, "", "The address given by the device is the bio's at completion")
 {
 	uint8_t *mem = t_buffer(8 * KB, 3);

@@ -8,6 +8,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "harness/devices.h"
@@ -318,6 +319,35 @@ CASE(an_exclusive_descriptor_is_let_go, "", "It stays open, but is held no longe
 	close(fd);
 }
 
+CASE(a_child_does_not_let_go_of_it, "", "Closed in a forked child, it is still held by the parent")
+{
+	struct iomap_bdev_opts opts = { .struct_size = sizeof(opts),
+					.flags = IOMAP_BDEV_EXCLUSIVE };
+	struct iomap_bdev *first;
+	struct fixture f;
+	char path[128];
+	int fd, status;
+	pid_t pid;
+
+	start(&f);
+	t_temp_path(path, sizeof(path), "a");
+	fd = open(path, O_CREAT | O_RDWR, 0600);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(ftruncate(fd, 64 * KB), 0);
+	ck_assert_int_eq(iomap_bdev_open_fd(f.ioq, fd, &opts, &first), 0);
+	pid = fork();
+	if (!pid) {
+		iomap_bdev_close(&first);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	ck_assert_int_eq(try_file(&f, "a", "", IOMAP_BDEV_EXCLUSIVE), -EBUSY);
+	iomap_bdev_close(&first);
+	stop(&f);
+	close(fd);
+}
+
 CASE(unreadable_files_say_so, "", "Permission denied is -EACCES with the path's report")
 {
 	struct fixture f;
@@ -347,6 +377,7 @@ CASE(a_block_device_is_a_device, "", "Its size and data, zeroes and discards, an
 	struct iomap_bdev *first;
 	struct t_loop loop;
 	struct fixture f;
+	unsigned reports;
 	char spec[64];
 
 	if (t_loop_start(&loop, 8192 * KB, 512))
@@ -369,8 +400,10 @@ CASE(a_block_device_is_a_device, "", "Its size and data, zeroes and discards, an
 	snprintf(spec, sizeof(spec), "file:%s,size=1g", loop.path);
 	ck_assert_int_eq(try_open(&f, spec, 0), -EINVAL);	/* it cannot be made longer */
 	ck_assert_str_eq(f.t.last_field, "size");
-	/* Only an open can hold it. */
+	/* Only an open can hold it: told once, not by each backend there is. */
+	reports = f.t.nr_reports;
 	ck_assert_int_eq(iomap_bdev_open_fd(f.ioq, loop.fd, &exclusive, &f.bdev), -ENOTSUP);
+	ck_assert_uint_eq(f.t.nr_reports, reports + 1);
 	ck_assert_int_eq(iomap_bdev_open_fd(f.ioq, loop.fd, NULL, &f.bdev), 0);
 	ck_assert_uint_eq(size_of(f.bdev), 8192 * KB);
 	stop(&f);

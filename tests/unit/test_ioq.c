@@ -95,6 +95,47 @@ CASE(a_backend_that_answers_twice, "O20", "Each bio ends once, and the backend i
 
 /* ---- parking ---- */
 
+static unsigned nr_queues;
+
+static int count_queue_open(void *arg, struct iomap_env *env, const struct iomap_ioq_opts *opts,
+			    void **queue, const char **reason)
+{
+	nr_queues++;
+	return t_mem_backend.queue_open(arg, env, opts, queue, reason);
+}
+
+static void count_queue_close(void *queue)
+{
+	nr_queues--;
+	t_mem_backend.queue_close(queue);
+}
+
+CASE(a_backend_that_lacks_a_call, "", "It is refused by name, and its queue is not left open")
+{
+	static struct iomap_backend_ops ops;
+	static const struct iomap_backend_ops *const backends[] = { &ops, NULL };
+	const struct iomap_env_opts opts = { .struct_size = sizeof(opts), .backends = backends };
+	struct iomap_bdev *bdev;
+	struct iomap_ioq *ioq;
+	struct t_env t = { 0 };
+
+	t_env_start(&t, &opts);
+	ck_assert_int_eq(iomap_ioq_new(t.env, NULL, &ioq), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		ops = t_mem_backend;
+		ops.scheme = "half";
+		ops.queue_open = i ? NULL : count_queue_open;
+		ops.queue_close = count_queue_close;
+		ops.reap = NULL;
+		ck_assert_int_eq(iomap_bdev_open(ioq, "half:m", NULL, &bdev), -EINVAL);
+		ck_assert_uint_eq(t.nr_reports, i + 1);
+		ck_assert_str_eq(t.last_callback, "half");
+		ck_assert_uint_eq(nr_queues, 0);
+	}
+	iomap_ioq_delete(&ioq);
+	t_env_stop(&t);
+}
+
 CASE(busy_parks_in_front, "", "What the backend refused goes first, and the order stays")
 {
 	const struct t_mem_req *log;
@@ -120,6 +161,37 @@ CASE(busy_parks_in_front, "", "What the backend refused goes first, and the orde
 	t_mem_release_all(d.mem);
 	iomap_ioq_drain(d.ioq, IOMAP_FOREVER);
 	t_device_stop(&d);
+}
+
+static void send_again(struct iomap_bio *bio)
+{
+	iomap_bio_submit(bio);
+}
+
+CASE(one_quick_backend_does_not_starve_another, "",
+     "Each has its turn, also where one always has as many as a poll takes")
+{
+	struct iomap_bdev *quick;
+	struct t_device d;
+	struct t_bio b[2];
+
+	for (unsigned slow_first = 0; slow_first < 2; slow_first++) {
+		t_device_start_mem(&d, "", NULL);
+		ck_assert_int_eq(iomap_bdev_open(d.ioq, "null:", NULL, &quick), 0);
+		t_bio_init(&b[0], slow_first ? quick : d.bdev, IOMAP_BIO_WRITE, 0,
+			   t_buffer(4 * KB, 1), 4 * KB);
+		b[0].bio.end_io = send_again;
+		t_bio_init(&b[1], slow_first ? d.bdev : quick, IOMAP_BIO_WRITE, 0,
+			   t_buffer(4 * KB, 1), 4 * KB);
+		iomap_bio_submit(&b[0].bio);
+		iomap_bio_submit(&b[1].bio);
+		for (unsigned i = 0; i < 8 && !b[1].nr_ends; i++)
+			ck_assert_int_eq(iomap_ioq_poll(d.ioq, 1, 1, IOMAP_FOREVER), 1);
+		ck_assert_uint_eq(b[1].nr_ends, 1);
+		b[0].bio.end_io = NULL;
+		iomap_bdev_close(&quick);
+		t_device_stop(&d);
+	}
 }
 
 CASE(one_busy_backend_does_not_park_another, "", "Each backend of a queue parks for itself")
