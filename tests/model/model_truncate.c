@@ -24,11 +24,13 @@ static void unlock(struct m_file *f)
 int m_zero(struct m_file *f, int64_t pos, uint64_t len, bool *did_zero)
 {
 	struct m_model *m = f->m;
-	int64_t end = pos + (int64_t)len < f->ref_size ? pos + (int64_t)len : f->ref_size;
+	int64_t end = pos + (int64_t)len;
 	int rc;
 
 	lock(f);
 	rc = iomap_zero_range(&f->inode, pos, len, did_zero, &m->ops, &m->write_ops, NULL);
+	if (end > f->ref_size)
+		end = f->ref_size;
 	if (!rc && pos < end)
 		memset(f->ref + pos, 0, (size_t)(end - pos));
 	unlock(f);

@@ -40,6 +40,18 @@ static void write_or_read(struct worker *w)
 		ck_assert_int_ge(m_read(f, pos, w->buf, len), 0);
 }
 
+/* With both locks: what the others have cached, dirtied, or on its way. */
+static void cut_or_zero(struct worker *w)
+{
+	uint64_t len = t_rand(&w->seed) % 60000;
+	int64_t pos = (int64_t)(t_rand(&w->seed) % FILE_BYTES);
+
+	if (t_rand(&w->seed) % 4)
+		ck_assert_int_eq(m_zero(w->s->f, pos, len, NULL), 0);
+	else
+		ck_assert_int_eq(m_truncate(w->s->f, pos), 0);
+}
+
 static void read_all(struct worker *w)
 {
 	int64_t n = m_read(w->s->f, 0, w->buf, FILE_BYTES);
@@ -82,10 +94,10 @@ static void *work(void *arg)
 	return NULL;
 }
 
-static void run_together(const struct m_opts *opts, unsigned rounds)
+static void run_together(const struct m_opts *opts, unsigned rounds, void (*one)(struct worker *w))
 {
-	static void (*const fns[NR_THREADS])(struct worker *w) = {
-		write_or_read, write_or_read, read_all, disturb,
+	void (*const fns[NR_THREADS])(struct worker *w) = {
+		write_or_read, one, read_all, disturb,
 	};
 	struct worker *workers = calloc(NR_THREADS, sizeof(*workers));
 	struct shared s = { .rounds = rounds };
@@ -131,7 +143,7 @@ CASE_TIMEOUT(threads_on_one_file, "",
 			.inode_flags = i % 3 == 1 ? IOMAP_INODE_STABLE : 0,
 		};
 
-		run_together(&opts, 60);
+		run_together(&opts, 60, write_or_read);
 	}
 }
 
@@ -144,7 +156,21 @@ CASE_TIMEOUT(threads_with_little_memory, "I47",
 			.dirty_limit = 64 << 10, .max_folio = 16384,
 		};
 
-		run_together(&opts, 40);
+		run_together(&opts, 40, write_or_read);
+	}
+}
+
+CASE_TIMEOUT(threads_that_cut_and_zero, "I60 I66 R18 R21",
+	     "Ranges are zeroed and cut off while others write, read, sync, reclaim", 20)
+{
+	for (unsigned i = 0; i < 9; i++) {
+		struct m_opts opts = {
+			.block_bits = i % 3 ? 12 : 9, .delalloc = i & 1, .unwritten = i & 2,
+			.batch = i & 4, .anon = i == 8, .cache_bytes = 512 << 10,
+			.max_folio = 16384, .inode_flags = i % 3 == 1 ? IOMAP_INODE_STABLE : 0,
+		};
+
+		run_together(&opts, 60, cut_or_zero);
 	}
 }
 
