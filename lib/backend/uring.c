@@ -69,14 +69,17 @@ static void submit(struct iomapi_uring *q)
 		;
 }
 
+/* Room for an entry.  What was prepared may have been sent meanwhile, and its vectors are free. */
+static bool has_room(struct iomapi_uring *q)
+{
+	if (!io_uring_sq_space_left(&q->ring))
+		submit(q);
+	return io_uring_sq_space_left(&q->ring);
+}
+
 static struct io_uring_sqe *get_sqe(struct iomapi_uring *q)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&q->ring);
-
-	if (sqe)
-		return sqe;
-	submit(q);
-	return io_uring_get_sqe(&q->ring);
+	return has_room(q) ? io_uring_get_sqe(&q->ring) : NULL;
 }
 
 /* ---- preparing ---- */
@@ -148,9 +151,11 @@ static struct io_uring_sqe *prepare_transfer(struct iomapi_uring *q, struct ioma
 	unsigned nr = 1, op;
 	int chunk;
 
+	if (!has_room(q))
+		return NULL;
 	if (bio->nr_segs > 1)
 		iov = rest_of(q, bio, &nr);
-	sqe = iov ? get_sqe(q) : NULL;
+	sqe = iov ? io_uring_get_sqe(&q->ring) : NULL;
 	if (!sqe)
 		return NULL;
 	chunk = chunk_of(q, iov, nr);

@@ -244,6 +244,31 @@ CASE(the_completion_ring_overflows, "O20",
 	t_device_stop(&d);
 }
 
+CASE(vectors_stay_until_they_are_sent, "O45",
+     "In a ring that is full in the midst of a batch each request has the memory of its own")
+{
+	uint8_t *in = t_buffer(NR * 16 * KB, 7), *out = t_buffer(NR * 8 * KB, 1);
+	struct iomap_plug plug;
+	struct t_bio bios[NR];
+	struct t_device d;
+
+	fault.entries = 8;
+	START(&d);
+	iomap_plug_start(&plug, d.t.env);
+	for (unsigned i = 0; i < NR; i++) {
+		memset(in + i * 16 * KB, (int)i + 1, 16 * KB);
+		t_bio_init(&bios[i], d.bdev, IOMAP_BIO_WRITE, i * 8 * KB, in + i * 16 * KB, 4 * KB);
+		iomap_bio_add(&bios[i].bio, in + i * 16 * KB + 8 * KB, 4 * KB, NULL);
+		iomap_bio_submit(&bios[i].bio);
+	}
+	iomap_plug_end(&plug);
+	all_end(&d, bios, NR, 0);
+	ck_assert_int_eq(t_io(d.bdev, IOMAP_BIO_READ, 0, out, NR * 8 * KB, 0), 0);
+	for (unsigned i = 0; i < NR * 8 * KB; i++)
+		ck_assert_uint_eq(out[i], i / (8 * KB) + 1);
+	t_device_stop(&d);
+}
+
 /* ---- kernels and containers that have less ---- */
 
 /* Opening says -ENOTSUP, and why. */
