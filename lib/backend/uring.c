@@ -8,7 +8,8 @@
  *
  * How a bio is presented, the best that applies: one run of registered memory is a fixed read or
  * write; several runs in one registered chunk a vectored fixed one, where the kernel has it; one
- * run a plain read or write; else readv or writev.  FUA is a flag of the write.
+ * run a plain read or write; else readv or writev.  FUA is a flag of the write.  An atomic write is
+ * never a fixed one: kernels say -EINVAL to that (seen on 6.18, xfs).
  *
  * What comes back:
  *	short		the rest is prepared again; nothing at all is -EIO
@@ -158,7 +159,7 @@ static struct io_uring_sqe *prepare_transfer(struct iomapi_uring *q, struct ioma
 	sqe = iov ? io_uring_get_sqe(&q->ring) : NULL;
 	if (!sqe)
 		return NULL;
-	chunk = chunk_of(q, iov, nr);
+	chunk = bio->flags & IOMAP_BIO_ATOMIC ? -1 : chunk_of(q, iov, nr);
 	op = op_of(write, nr > 1, chunk >= 0);
 	if (nr == 1) {
 		io_uring_prep_rw((int)op, sqe, fd, iov->iov_base, (unsigned)iov->iov_len,

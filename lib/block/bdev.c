@@ -166,8 +166,9 @@ static bool check_atomic(const struct iomap_bdev *bdev, struct iomap_bio *bio, s
 		if (bio->len > bdev->limits.max_bytes)
 			return refuse(r, -EINVAL, "len", bio->len, bdev->limits.max_bytes,
 				      "longer than one request");
-		if (iomapi_track(bio)->nr_runs > bdev->limits.max_segs)
-			return refuse(r, -EINVAL, "nr_segs", bio->nr_segs, bdev->limits.max_segs,
+		if (iomapi_track(bio)->nr_runs > iomapi_atomic_segs(bdev))
+			return refuse(r, -EINVAL, "nr_segs", bio->nr_segs,
+				      iomapi_atomic_segs(bdev),
 				      "more segments than one request has");
 	}
 	if (!bio->atomic_bytes)
