@@ -362,7 +362,7 @@ static unsigned wait_some(struct iomapi_uring *q, struct iomap_bio **done, unsig
 /*
  * The ring itself could be polled, but one of a single issuer does not wake who does that for what
  * it has not run yet.  A registered eventfd hears of it; each reap empties it first, and sets it
- * again for what it leaves.
+ * again for what it leaves, and for what the kernel did not take.
  */
 static int uring_event_fd(void *queue)
 {
@@ -398,9 +398,17 @@ static bool has_more(const struct iomapi_uring *q)
 	return io_uring_cq_ready(&q->ring) || flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
 }
 
-static void refill_event(struct iomapi_uring *q)
+/* The kernel has taken none of the bios that are here: nothing will complete until it is asked
+ * again. */
+static bool is_stuck(const struct iomapi_uring *q)
 {
-	if (q->event_fd >= 0 && has_more(q))
+	return q->starved && q->nr_bios &&
+	       q->nr_bios <= q->again.nr + io_uring_sq_ready(&q->ring);
+}
+
+static void refill_event(struct iomapi_uring *q, bool more)
+{
+	if (q->event_fd >= 0 && (more || is_stuck(q)))
 		eventfd_write(q->event_fd, 1);
 }
 
@@ -417,7 +425,7 @@ static int uring_reap(void *queue, struct iomap_bio **done, unsigned min, unsign
 		n = wait_some(q, done, max, timeout_ns);
 	prepare_again(q);
 	submit(q);
-	refill_event(q);
+	refill_event(q, has_more(q));
 	return (int)n;
 }
 
@@ -449,6 +457,7 @@ static int uring_commit(void *queue)
 	struct iomapi_uring *q = queue;
 
 	submit(q);
+	refill_event(q, false);
 	return (int)q->nr_bios;
 }
 

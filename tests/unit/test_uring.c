@@ -2,6 +2,8 @@
 /*
  * test_uring.c - io_uring, when its calls do less than was asked.
  */
+#include <poll.h>
+
 #include "backend/backend.h"
 #include "harness/thread.h"
 #include "uring_fixture.h"
@@ -46,6 +48,35 @@ CASE(submission_refused_for_now, "O20 O44",
 		fault.nr_submit = fault.nr_wait = 5;
 		write_and_compare(&d, NR, 4 * KB);
 	}
+	t_device_stop(&d);
+}
+
+CASE(what_was_refused_is_an_event, "O44",
+     "An event loop hears of entries that the kernel would not take, and takes them there again")
+{
+	uint8_t *mem = t_buffer(NR * 4 * KB, 7);
+	struct pollfd event = { .events = POLLIN };
+	struct t_bio bios[NR];
+	struct t_device d;
+	unsigned nr = 0;
+
+	START(&d);
+	event.fd = iomap_ioq_event_fd(d.ioq);
+	ck_assert_int_ge(event.fd, 0);
+	for (unsigned i = 0; i < 8 && poll(&event, 1, 0) == 1; i++)
+		ck_assert_int_eq(iomap_ioq_poll(d.ioq, 0, NR, 0), 0);
+	ck_assert_int_eq(poll(&event, 1, 0), 0);
+	fault.submit_error = -EAGAIN;
+	fault.nr_submit = 3;
+	send_all(&d, bios, NR, IOMAP_BIO_WRITE, mem, 4 * KB);
+	while (nr < NR) {
+		ck_assert_int_eq(poll(&event, 1, 3000 * (int)t_scale()), 1);
+		nr += (unsigned)iomap_ioq_poll(d.ioq, 0, NR, 0);
+	}
+	all_end(&d, bios, NR, 0);
+	for (unsigned i = 0; i < 8 && poll(&event, 1, 0) == 1; i++)
+		ck_assert_int_eq(iomap_ioq_poll(d.ioq, 0, NR, 0), 0);
+	ck_assert_int_eq(poll(&event, 1, 0), 0);
 	t_device_stop(&d);
 }
 
