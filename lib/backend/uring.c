@@ -341,7 +341,8 @@ static bool wait_once(struct iomapi_uring *q, int64_t left)
 static unsigned wait_some(struct iomapi_uring *q, struct iomap_bio **done, unsigned max,
 			  int64_t timeout_ns)
 {
-	int64_t end = timeout_ns < 0 ? 0 : iomapi_now(q->env) + timeout_ns, left = timeout_ns;
+	int64_t end = timeout_ns < 0 ? 0 : iomapi_end(iomapi_now(q->env), (uint64_t)timeout_ns);
+	int64_t left = timeout_ns;
 	bool woken = false, more = true;
 	unsigned n = 0;
 

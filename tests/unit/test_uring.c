@@ -93,6 +93,21 @@ CASE(interrupted_waits_go_on, "O44", "-EINTR out of a wait is no end of it")
 	t_device_stop(&d);
 }
 
+CASE(waits_may_be_long, "", "The longest there is ends with its completion, interrupted or not")
+{
+	struct t_device d;
+	struct t_bio b;
+
+	START(&d);
+	fault.wait_error = -EINTR;
+	fault.nr_wait = 3;
+	t_bio_init(&b, d.bdev, IOMAP_BIO_FLUSH, 0, NULL, 0);
+	iomap_bio_submit(&b.bio);
+	ck_assert_int_eq(iomap_ioq_poll(d.ioq, 1, 1, INT64_MAX), 1);
+	ck_assert_int_eq(b.status, 0);
+	t_device_stop(&d);
+}
+
 CASE(short_transfers_go_on, "O45",
      "One run: each call moves 4 KiB of 64, and all of it arrives where it belongs")
 {
@@ -337,6 +352,8 @@ CASE(why_there_is_no_ring, "", "Each way to be denied a ring has its own words")
 	}
 	START(&d);
 	t_device_stop(&d);
+	fault.enter_error = -EPERM;	/* a ring can be made here, and not used */
+	denied("denied (EPERM)");
 	fault.features_missing = IORING_FEAT_EXT_ARG;
 	denied("too old");
 	fault.op_missing = IORING_OP_FALLOCATE;
