@@ -8,6 +8,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "harness/devices.h"
@@ -314,6 +315,34 @@ CASE(an_exclusive_descriptor_is_let_go, "", "It stays open, but is held no longe
 	ck_assert_int_eq(try_file(&f, "a", "", IOMAP_BDEV_EXCLUSIVE), -EBUSY);
 	iomap_bdev_close(&first);
 	ck_assert_int_eq(try_file(&f, "a", "", IOMAP_BDEV_EXCLUSIVE), 0);
+	stop(&f);
+	close(fd);
+}
+
+CASE(a_forked_child_lets_nothing_go, "", "What it closes stays held by its parent")
+{
+	struct iomap_bdev_opts opts = { .struct_size = sizeof(opts),
+					.flags = IOMAP_BDEV_EXCLUSIVE };
+	struct iomap_bdev *first;
+	struct fixture f;
+	char path[128];
+	int fd, status;
+	pid_t pid;
+
+	start(&f);
+	t_temp_path(path, sizeof(path), "a");
+	fd = open(path, O_CREAT | O_RDWR, 0600);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(ftruncate(fd, 64 * KB), 0);
+	ck_assert_int_eq(iomap_bdev_open_fd(f.ioq, fd, &opts, &first), 0);
+	pid = fork();
+	if (!pid) {
+		iomap_bdev_close(&first);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(try_file(&f, "a", "", IOMAP_BDEV_EXCLUSIVE), -EBUSY);
+	iomap_bdev_close(&first);
 	stop(&f);
 	close(fd);
 }
