@@ -82,7 +82,7 @@ CASE(a_changed_queue_is_seen, "", "Its largest transfer, and that its cache is n
 		t_device_stop(&d);
 	}
 	/* The kernel's cache is volatile whatever is below it, and takes any length. */
-	ck_assert(start(&d, T_FILE, loop.path, IOMAP_BDEV_BUFFERED));
+	ck_assert(start(&d, T_AUTO, loop.path, IOMAP_BDEV_BUFFERED));
 	ck_assert(d.limits.caps & IOMAP_CAP_VOLATILE_CACHE);
 	ck_assert_uint_gt(d.limits.max_bytes, 1 << 20);
 	t_device_stop(&d);
