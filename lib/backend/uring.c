@@ -202,7 +202,7 @@ static bool prepare(struct iomapi_uring *q, struct iomap_bio *bio)
 	int32_t slot = -1;
 	int fd;
 
-	for (uint32_t i = 0; i < dev->nr_queues; i++)
+	for (uint32_t i = 0, nr = iomapi_load(&dev->nr_queues); i < nr; i++)
 		if (dev->on[i].queue == q)
 			slot = dev->on[i].slot;
 	fd = slot >= 0 ? slot : dev->file->fd;
@@ -488,14 +488,17 @@ static void uring_queue_abandon(void *queue)
 	iomapi_uring_abandon(queue);
 }
 
+/* Its other queues may be at work meanwhile, and look for theirs. */
 static int uring_dev_attach(void *arg, void *queue)
 {
 	struct iomapi_uring_dev *dev = arg;
+	uint32_t nr = dev->nr_queues;
 
-	if (dev->nr_queues == IOMAPI_URING_QUEUES)
+	if (nr == IOMAPI_URING_QUEUES)
 		return -ENOSPC;
-	dev->on[dev->nr_queues].queue = queue;
-	dev->on[dev->nr_queues++].slot = iomapi_uring_file_add(queue, dev->file->fd);
+	dev->on[nr].queue = queue;
+	dev->on[nr].slot = iomapi_uring_file_add(queue, dev->file->fd);
+	iomapi_store(&dev->nr_queues, nr + 1);
 	return 0;
 }
 
