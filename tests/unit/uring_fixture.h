@@ -24,7 +24,8 @@
 
 static struct {
 	/* a call answers this, so many times */
-	int init_error, enter_error, submit_error, wait_error, files_error, buffers_error, memory_error;
+	int init_error, enter_error, submit_error, wait_error;
+	int files_error, buffers_error, memory_error;
 	unsigned nr_submit, nr_wait;
 	unsigned memory_after;		/* memory_error only after so many parts */
 	unsigned hold_back;		/* entries that the next submission leaves in the ring */
