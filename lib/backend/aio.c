@@ -398,8 +398,8 @@ static void completed(struct aio_queue *q, struct iomap_bio *bio, int64_t res)
 		end(q, bio, (int)res);
 	else if (bio->op == IOMAP_BIO_FLUSH || bio->backend[BIO_DONE] == bio->len)
 		end(q, bio, 0);
-	else if (!res)
-		end(q, bio, -EIO);	/* the file ends here, or the device takes nothing */
+	else if (!res || bio->flags & IOMAP_BIO_ATOMIC)
+		end(q, bio, -EIO);	/* the file ends, the device takes nothing; torn already */
 	else
 		iomapi_fifo_push(&q->unsent, bio);
 }

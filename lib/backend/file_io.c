@@ -56,6 +56,8 @@ static int transfer(int fd, struct iovec *iov, unsigned nr, uint64_t addr, bool 
 			return -EIO;	/* the file ends here, or the device takes nothing */
 		addr += (uint64_t)n;
 		advance(&iov, &nr, (size_t)n);
+		if (nr && flags & RWF_ATOMIC)
+			return -EIO;	/* torn already: the rest would not mend it */
 	}
 	return 0;
 }

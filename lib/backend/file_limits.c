@@ -135,15 +135,15 @@ static uint32_t physical_block(const struct iomapi_file_dev *dev, uint32_t at_le
 
 /*
  * Where statx has put them since Linux 6.11; headers may be older than the kernel.  It counts in
- * where a partition starts, and a write within them never crosses the device's boundary.  No device
- * of ours has had them: these have only been seen as 0.
+ * where a partition starts, and a write within them never crosses the device's boundary.  No block
+ * device of ours has had them: there these have only been seen as 0.  Files of xfs have (6.18).
  */
 #define STATX_ATOMIC		0x10000u
 #define STATX_ATOMIC_AT		0xa8
 
 static void find_atomic_limits(const struct iomapi_file_dev *dev, struct iomap_bdev_limits *l)
 {
-	struct { uint32_t min, max; } unit;
+	struct { uint32_t min, max, segs; } unit;
 	struct statx stx;
 
 	_Static_assert(sizeof(stx) >= STATX_ATOMIC_AT + sizeof(unit), "the kernel's layout");
@@ -152,6 +152,7 @@ static void find_atomic_limits(const struct iomapi_file_dev *dev, struct iomap_b
 	memcpy(&unit, (const char *)&stx + STATX_ATOMIC_AT, sizeof(unit));
 	l->atomic_min = unit.min;
 	l->atomic_max = unit.max;
+	l->atomic_segs = unit.segs;
 }
 
 /* ---- the queue ---- */

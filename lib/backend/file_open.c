@@ -237,7 +237,7 @@ static void let_go(const struct iomapi_file_dev *dev)
 	if (dev->owned)
 		close(dev->fd);
 	else if (dev->locked && !iomapi_forked(dev->env))
-		flock(dev->fd, LOCK_UN);
+		flock(dev->fd, LOCK_UN);	/* of all that share the descriptor's file */
 }
 
 /* An open that fails leaves no file behind that it has made. */

@@ -8,7 +8,8 @@
  *
  * How a bio is presented, the best that applies: one run of registered memory is a fixed read or
  * write; several runs in one registered chunk a vectored fixed one, where the kernel has it; one
- * run a plain read or write; else readv or writev.  FUA is a flag of the write.
+ * run a plain read or write; else readv or writev.  FUA is a flag of the write.  An atomic write is
+ * never a fixed one: kernels say -EINVAL to that (seen on 6.18, xfs).
  *
  * What comes back:
  *	short		the rest is prepared again; nothing at all is -EIO
@@ -69,14 +70,17 @@ static void submit(struct iomapi_uring *q)
 		;
 }
 
+/* Room for an entry.  What was prepared may have been sent meanwhile, and its vectors are free. */
+static bool has_room(struct iomapi_uring *q)
+{
+	if (!io_uring_sq_space_left(&q->ring))
+		submit(q);
+	return io_uring_sq_space_left(&q->ring);
+}
+
 static struct io_uring_sqe *get_sqe(struct iomapi_uring *q)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&q->ring);
-
-	if (sqe)
-		return sqe;
-	submit(q);
-	return io_uring_get_sqe(&q->ring);
+	return has_room(q) ? io_uring_get_sqe(&q->ring) : NULL;
 }
 
 /* ---- preparing ---- */
@@ -148,12 +152,14 @@ static struct io_uring_sqe *prepare_transfer(struct iomapi_uring *q, struct ioma
 	unsigned nr = 1, op;
 	int chunk;
 
+	if (!has_room(q))
+		return NULL;
 	if (bio->nr_segs > 1)
 		iov = rest_of(q, bio, &nr);
-	sqe = iov ? get_sqe(q) : NULL;
+	sqe = iov ? io_uring_get_sqe(&q->ring) : NULL;
 	if (!sqe)
 		return NULL;
-	chunk = chunk_of(q, iov, nr);
+	chunk = bio->flags & IOMAP_BIO_ATOMIC ? -1 : chunk_of(q, iov, nr);
 	op = op_of(write, nr > 1, chunk >= 0);
 	if (nr == 1) {
 		io_uring_prep_rw((int)op, sqe, fd, iov->iov_base, (unsigned)iov->iov_len,
@@ -196,7 +202,7 @@ static bool prepare(struct iomapi_uring *q, struct iomap_bio *bio)
 	int32_t slot = -1;
 	int fd;
 
-	for (uint32_t i = 0; i < dev->nr_queues; i++)
+	for (uint32_t i = 0, nr = iomapi_load(&dev->nr_queues); i < nr; i++)
 		if (dev->on[i].queue == q)
 			slot = dev->on[i].slot;
 	fd = slot >= 0 ? slot : dev->file->fd;
@@ -335,7 +341,8 @@ static bool wait_once(struct iomapi_uring *q, int64_t left)
 static unsigned wait_some(struct iomapi_uring *q, struct iomap_bio **done, unsigned max,
 			  int64_t timeout_ns)
 {
-	int64_t end = timeout_ns < 0 ? 0 : iomapi_now(q->env) + timeout_ns, left = timeout_ns;
+	int64_t end = timeout_ns < 0 ? 0 : iomapi_end(iomapi_now(q->env), (uint64_t)timeout_ns);
+	int64_t left = timeout_ns;
 	bool woken = false, more = true;
 	unsigned n = 0;
 
@@ -356,7 +363,7 @@ static unsigned wait_some(struct iomapi_uring *q, struct iomap_bio **done, unsig
 /*
  * The ring itself could be polled, but one of a single issuer does not wake who does that for what
  * it has not run yet.  A registered eventfd hears of it; each reap empties it first, and sets it
- * again for what it leaves.
+ * again for what it leaves, and for what the kernel did not take.
  */
 static int uring_event_fd(void *queue)
 {
@@ -392,9 +399,17 @@ static bool has_more(const struct iomapi_uring *q)
 	return io_uring_cq_ready(&q->ring) || flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
 }
 
-static void refill_event(struct iomapi_uring *q)
+/* The kernel has taken none of the bios that are here: nothing will complete until it is asked
+ * again. */
+static bool is_stuck(const struct iomapi_uring *q)
 {
-	if (q->event_fd >= 0 && has_more(q))
+	return q->starved && q->nr_bios &&
+	       q->nr_bios <= q->again.nr + io_uring_sq_ready(&q->ring);
+}
+
+static void refill_event(struct iomapi_uring *q, bool more)
+{
+	if (q->event_fd >= 0 && (more || is_stuck(q)))
 		eventfd_write(q->event_fd, 1);
 }
 
@@ -411,7 +426,7 @@ static int uring_reap(void *queue, struct iomap_bio **done, unsigned min, unsign
 		n = wait_some(q, done, max, timeout_ns);
 	prepare_again(q);
 	submit(q);
-	refill_event(q);
+	refill_event(q, has_more(q));
 	return (int)n;
 }
 
@@ -443,6 +458,7 @@ static int uring_commit(void *queue)
 	struct iomapi_uring *q = queue;
 
 	submit(q);
+	refill_event(q, false);
 	return (int)q->nr_bios;
 }
 
@@ -472,14 +488,17 @@ static void uring_queue_abandon(void *queue)
 	iomapi_uring_abandon(queue);
 }
 
+/* Its other queues may be at work meanwhile, and look for theirs. */
 static int uring_dev_attach(void *arg, void *queue)
 {
 	struct iomapi_uring_dev *dev = arg;
+	uint32_t nr = dev->nr_queues;
 
-	if (dev->nr_queues == IOMAPI_URING_QUEUES)
+	if (nr == IOMAPI_URING_QUEUES)
 		return -ENOSPC;
-	dev->on[dev->nr_queues].queue = queue;
-	dev->on[dev->nr_queues++].slot = iomapi_uring_file_add(queue, dev->file->fd);
+	dev->on[nr].queue = queue;
+	dev->on[nr].slot = iomapi_uring_file_add(queue, dev->file->fd);
+	iomapi_store(&dev->nr_queues, nr + 1);
 	return 0;
 }
 

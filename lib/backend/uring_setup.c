@@ -200,6 +200,9 @@ static int open_ring(struct iomapi_uring *q, unsigned ioq_flags, const char **re
 	if (rc)
 		return rc;
 	rc = probe_ring(q);
+	/* A filter may let a ring be made and not be used: what went in would never come out. */
+	if (!rc)
+		rc = io_uring_enter((unsigned)q->ring.ring_fd, 0, 0, 0, NULL);
 	if (rc) {
 		io_uring_queue_exit(&q->ring);
 		return rc;

@@ -165,8 +165,9 @@ static bool check_atomic(const struct iomap_bdev *bdev, struct iomap_bio *bio, s
 	if (bio->flags & IOMAP_BIO_ATOMIC) {
 		if (!check_atomic_size(bdev, bio->addr, bio->len, r))
 			return false;
-		if (iomapi_track(bio)->nr_runs > bdev->limits.max_segs)
-			return refuse(r, -EINVAL, "nr_segs", bio->nr_segs, bdev->limits.max_segs,
+		if (iomapi_track(bio)->nr_runs > iomapi_atomic_segs(bdev))
+			return refuse(r, -EINVAL, "nr_segs", bio->nr_segs,
+				      iomapi_atomic_segs(bdev),
 				      "more segments than one request has");
 	}
 	if (!bio->atomic_bytes)

@@ -260,6 +260,14 @@ static inline uint64_t iomapi_max_bytes(const struct iomap_bdev *bdev, unsigned 
 								       : bdev->limits.max_bytes;
 }
 
+/* Runs of memory in one atomic request. */
+static inline uint32_t iomapi_atomic_segs(const struct iomap_bdev *bdev)
+{
+	const struct iomap_bdev_limits *l = &bdev->limits;
+
+	return l->atomic_segs ? iomapi_min(l->atomic_segs, l->max_segs) : l->max_segs;
+}
+
 static inline unsigned iomapi_bio_class(const struct iomap_bio *bio)
 {
 	return bio->priority != 0;

@@ -135,7 +135,8 @@ static struct cut fit(struct iomap_bio *bio, uint64_t rest, uint64_t max, unsign
 /* The length of the next piece; 0: the device cannot take even the smallest. */
 static struct cut next_cut(struct iomap_bio *bio)
 {
-	const struct iomap_bdev_limits *limits = &bio->bdev->limits;
+	uint32_t max_segs = bio->atomic_bytes ? iomapi_atomic_segs(bio->bdev)
+					      : bio->bdev->limits.max_segs;
 	uint64_t rest = bio->len - iomapi_track(bio)->off;
 	uint64_t max = iomapi_min(rest, iomapi_max_bytes(bio->bdev, bio->op));
 	uint32_t grain = bio->grain ? bio->grain : bio->bdev->unit;
@@ -144,7 +145,7 @@ static struct cut next_cut(struct iomap_bio *bio)
 	if (bio->atomic_bytes)
 		cut.len = max = iomapi_min(rest, bio->atomic_bytes);
 	if (bio->nr_segs)
-		cut = fit(bio, rest, max, iomapi_min(limits->max_segs, IOMAPI_BIG_SEGS));
+		cut = fit(bio, rest, max, iomapi_min(max_segs, IOMAPI_BIG_SEGS));
 	if (cut.len == rest)
 		return cut;
 	if (bio->atomic_bytes) {

@@ -44,13 +44,13 @@ static int try_open(struct fixture *f, const char *spec, unsigned flags)
 	return iomap_bdev_open(f->ioq, spec, &opts, &f->bdev);
 }
 
-/* file:<temp>/name<options> */
+/* auto:<temp>/name<options> */
 static int try_file(struct fixture *f, const char *name, const char *options, unsigned flags)
 {
 	char path[128], spec[256];
 
 	t_temp_path(path, sizeof(path), name);
-	snprintf(spec, sizeof(spec), "file:%s%s", path, options);
+	snprintf(spec, sizeof(spec), "auto:%s%s", path, options);
 	return try_open(f, spec, flags);
 }
 
@@ -80,15 +80,15 @@ CASE(unknown_device_strings, "", "Each says what is wrong with it and opens noth
 		{ "null:k", -EINVAL, "size" },
 		{ "null:99999999999999999999", -EINVAL, "size" },
 		{ "null:16777216t", -EINVAL, "size" },
-		{ "file:", -EINVAL, "path" },
-		{ "file:/nowhere/at/all", -ENOENT, "path" },
-		{ "file:/tmp", -EISDIR, "path" },
-		{ "file:/dev/null", -EINVAL, "path" },
-		{ "file:/tmp/x,frobnicate", -EINVAL, "option" },
-		{ "file:/tmp/x,frobnicate=1", -EINVAL, "option" },
-		{ "file:/tmp/x,size=", -EINVAL, "size" },
-		{ "file:/tmp/x,size=1x", -EINVAL, "size" },
-		{ "file:/tmp/x,create,size=m", -EINVAL, "size" },
+		{ "auto:", -EINVAL, "path" },
+		{ "auto:/nowhere/at/all", -ENOENT, "path" },
+		{ "auto:/tmp", -EISDIR, "path" },
+		{ "auto:/dev/null", -EINVAL, "path" },
+		{ "auto:/tmp/x,frobnicate", -EINVAL, "option" },
+		{ "auto:/tmp/x,frobnicate=1", -EINVAL, "option" },
+		{ "auto:/tmp/x,size=", -EINVAL, "size" },
+		{ "auto:/tmp/x,size=1x", -EINVAL, "size" },
+		{ "auto:/tmp/x,create,size=m", -EINVAL, "size" },
 	};
 	struct fixture f;
 
@@ -383,7 +383,7 @@ CASE(a_block_device_is_a_device, "", "Its size and data, zeroes and discards, an
 	if (t_loop_start(&loop, 8192 * KB, 512))
 		t_skip("no loop device to be had");
 	start(&f);
-	snprintf(spec, sizeof(spec), "file:%s", loop.path);
+	snprintf(spec, sizeof(spec), "auto:%s", loop.path);
 	ck_assert_int_eq(try_open(&f, spec, IOMAP_BDEV_EXCLUSIVE), 0);
 	ck_assert_uint_eq(size_of(f.bdev), 8192 * KB);
 	ck_assert_int_eq(t_io(f.bdev, IOMAP_BIO_WRITE, 4096 * KB, in, 64 * KB, IOMAP_BIO_FUA), 0);
@@ -397,7 +397,7 @@ CASE(a_block_device_is_a_device, "", "Its size and data, zeroes and discards, an
 	first = f.bdev;
 	ck_assert_int_eq(try_open(&f, spec, IOMAP_BDEV_EXCLUSIVE), -EBUSY);
 	iomap_bdev_close(&first);
-	snprintf(spec, sizeof(spec), "file:%s,size=1g", loop.path);
+	snprintf(spec, sizeof(spec), "auto:%s,size=1g", loop.path);
 	ck_assert_int_eq(try_open(&f, spec, 0), -EINVAL);	/* it cannot be made longer */
 	ck_assert_str_eq(f.t.last_field, "size");
 	/* Only an open can hold it: told once, not by each backend there is. */
@@ -424,14 +424,15 @@ CASE(a_full_disk_is_named, "", "-ENOSPC through end_io and in the report; what f
 		t_skip("needs root to mount a small tmpfs");
 	}
 	start(&f);
-	snprintf(spec, sizeof(spec), "file:%s/a,create,size=4m", t_temp_dir());
+	snprintf(spec, sizeof(spec), "auto:%s/a,create,size=4m", t_temp_dir());
 	rc = try_open(&f, spec, 0);
 	umount2(t_temp_dir(), MNT_DETACH);		/* lives on while the file is open */
 	t_temp_remove();
 	ck_assert_int_eq(rc, 0);
 	status = t_io(f.bdev, IOMAP_BIO_WRITE, 0, mem, 2048 * KB, 0);
 	ck_assert_int_eq(status, -ENOSPC);
-	ck_assert_str_eq(f.t.last_callback, "file");
+	ck_assert_ptr_eq(strstr(iomap_ioq_reason(f.ioq), f.t.last_callback),
+			 iomap_ioq_reason(f.ioq));
 	ck_assert_str_eq(f.t.last_field, "write");
 	ck_assert_int_eq(t_io(f.bdev, IOMAP_BIO_READ, 0, out, 512 * KB, 0), 0);
 	ck_assert(t_is_filled(out, 512 * KB, 9));
@@ -483,7 +484,7 @@ CASE(every_allocation_may_fail, "", "-ENOMEM at each ordinal of new and open, an
 	struct t_env t;
 
 	t_temp_path(path, sizeof(path), "a");
-	snprintf(spec, sizeof(spec), "file:%s,create,size=64k", path);
+	snprintf(spec, sizeof(spec), "auto:%s,create,size=64k", path);
 	for (unsigned k = 1;; k++) {
 		uint64_t live;
 		int rc;

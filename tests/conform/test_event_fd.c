@@ -219,7 +219,7 @@ CASE(manual_callbacks_are_events, "O44", "As long as some wait to be run, and no
 
 CASE(several_backends_have_one_event_fd, "O44", "Those that come after it was asked for, too")
 {
-	static const char *const specs[] = { "null:16m", "mem:a", "file:", "mem:b" };
+	static const char *const specs[] = { "null:16m", "mem:a", "auto:", "mem:b" };
 	struct iomap_bdev *bdevs[4];
 	struct iomap_ioq *ioq;
 	struct t_bio *b[4];
@@ -230,7 +230,7 @@ CASE(several_backends_have_one_event_fd, "O44", "Those that come after it was as
 	t_env_start(&t, NULL);
 	ck_assert_int_eq(iomap_ioq_new(t.env, NULL, &ioq), 0);
 	t_temp_path(path, sizeof(path), "a");
-	snprintf(spec, sizeof(spec), "file:%s,create,size=16m", path);
+	snprintf(spec, sizeof(spec), "auto:%s,create,size=16m", path);
 	for (unsigned i = 0; i < 4; i++) {
 		if (i == 1)
 			fd = iomap_ioq_event_fd(ioq);

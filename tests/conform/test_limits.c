@@ -82,7 +82,7 @@ CASE(a_changed_queue_is_seen, "", "Its largest transfer, and that its cache is n
 		t_device_stop(&d);
 	}
 	/* The kernel's cache is volatile whatever is below it, and takes any length. */
-	ck_assert(start(&d, T_FILE, loop.path, IOMAP_BDEV_BUFFERED));
+	ck_assert(start(&d, T_AUTO, loop.path, IOMAP_BDEV_BUFFERED));
 	ck_assert(d.limits.caps & IOMAP_CAP_VOLATILE_CACHE);
 	ck_assert_uint_gt(d.limits.max_bytes, 1 << 20);
 	t_device_stop(&d);
@@ -263,6 +263,56 @@ CASE(a_partition_has_its_disks_limits, "", "Its size is its own, its queue the d
 		t_device_stop(&d);
 	}
 	t_loop_stop(&loop);
+}
+
+/* One atomic write of 16 KiB in that many runs: its status. */
+static int write_atomic(struct t_device *d, uint8_t *mem, unsigned nr_runs)
+{
+	struct t_bio b;
+
+	t_bio_init(&b, d->bdev, IOMAP_BIO_WRITE, 16 * KB, mem, 16 * KB / nr_runs);
+	for (unsigned i = 1; i < nr_runs; i++)
+		iomap_bio_add(&b.bio, mem + i * 16 * KB, 16 * KB / nr_runs, NULL);
+	b.bio.flags = IOMAP_BIO_ATOMIC;
+	iomap_bio_submit(&b.bio);
+	ck_assert_int_eq(iomap_ioq_drain(d->ioq, IOMAP_FOREVER), 0);
+	ck_assert_uint_eq(b.nr_ends, 1);
+	return b.status;
+}
+
+CASE(atomic_writes_are_what_the_file_takes, "",
+     "From any memory, registered or not; of more runs than it takes they are refused by name")
+{
+	uint8_t *mem = t_buffer(64 * KB, 6), *out = t_buffer(16 * KB, 1);
+	struct t_mount mount;
+	struct t_device d;
+	char path[128];
+	unsigned nr = 0;
+
+	if (t_mount_start(&mount, "xfs", 320ull << 20))
+		t_skip("no xfs on a loop device to be had");
+	snprintf(path, sizeof(path), "%s/a,create,size=64k", mount.dir);
+	each_kind(&d, path) {
+		if (d.limits.atomic_max >= 16 * KB) {
+			for (unsigned round = 0; round < 2; round++, nr++) {
+				ck_assert_int_eq(write_atomic(&d, mem, 1), 0);
+				ck_assert_int_eq(t_io(d.bdev, IOMAP_BIO_READ, 16 * KB, out, 16 * KB,
+						      0), 0);
+				ck_assert_mem_eq(out, mem, 16 * KB);
+				iomap_ioq_register_memory(d.ioq, mem, 64 * KB);
+			}
+			ck_assert_uint_eq(d.limits.atomic_segs, 1);
+			ck_assert_uint_eq(d.t.nr_reports, 0);
+			ck_assert_int_eq(write_atomic(&d, mem, 4), -EINVAL);
+			ck_assert_uint_eq(d.t.nr_reports, 1);
+			ck_assert_str_eq(d.t.last_rule, "bio");
+			ck_assert_str_eq(d.t.last_field, "nr_segs");
+		}
+		t_device_stop(&d);
+	}
+	t_mount_stop(&mount);
+	if (!nr)
+		t_skip("no atomic writes on this kernel's xfs");
 }
 
 CASE(a_file_is_no_block_device, "", "It grows, its cache is the kernel's, and FUA is the kernel's")

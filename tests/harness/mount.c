@@ -20,13 +20,19 @@
 #define WAIT_MS		10
 #define WAITS		1000		/* ten seconds, and more under sanitizers */
 
-static int make_ext4(const char *path)
+static const struct {
+	const char *type, *make;
+} on_disk[] = {
+	{ "ext4", "mkfs.ext4 -q -F -m 0 -E nodiscard,lazy_itable_init=0" },
+	{ "xfs", "mkfs.xfs -q -f -K" },
+};
+
+static int make_fs(const char *make, const char *path)
 {
 	char command[256];
 
-	snprintf(command, sizeof(command),
-		 "PATH=$PATH:/usr/sbin:/sbin mkfs.ext4 -q -F -m 0 -E nodiscard,lazy_itable_init=0 "
-		 "%s >/dev/null 2>&1", path);
+	snprintf(command, sizeof(command), "PATH=$PATH:/usr/sbin:/sbin %s %s >/dev/null 2>&1", make,
+		 path);
 	return system(command) ? -ENOSYS : 0;
 }
 
@@ -38,14 +44,14 @@ static int leave_name_space(void)
 	return 0;
 }
 
-static int mount_ext4(struct t_mount *m, uint64_t size)
+static int mount_disk(struct t_mount *m, const char *type, const char *make, uint64_t size)
 {
 	int rc = t_loop_start(&m->loop, size, 4096);
 
 	if (rc)
 		return rc;
-	rc = make_ext4(m->loop.path);
-	if (!rc && mount(m->loop.path, m->dir, "ext4", 0, NULL))
+	rc = make_fs(make, m->loop.path);
+	if (!rc && mount(m->loop.path, m->dir, type, 0, NULL))
 		rc = -errno;
 	if (rc)
 		t_loop_stop(&m->loop);
@@ -60,9 +66,16 @@ static int mount_memory(struct t_mount *m, const char *type, uint64_t size)
 	return mount("none", m->dir, type, 0, options) ? -errno : 0;
 }
 
+static int mount_any(struct t_mount *m, const char *type, uint64_t size)
+{
+	for (unsigned i = 0; i < sizeof(on_disk) / sizeof(on_disk[0]); i++)
+		if (!strcmp(type, on_disk[i].type))
+			return mount_disk(m, type, on_disk[i].make, size);
+	return mount_memory(m, type, size);
+}
+
 int t_mount_start(struct t_mount *m, const char *type, uint64_t size)
 {
-	bool ext4 = !strcmp(type, "ext4");
 	int rc;
 
 	memset(m, 0, sizeof(*m));
@@ -70,7 +83,7 @@ int t_mount_start(struct t_mount *m, const char *type, uint64_t size)
 	snprintf(m->dir, sizeof(m->dir), "%s", t_temp_dir());
 	rc = leave_name_space();
 	if (!rc)
-		rc = ext4 ? mount_ext4(m, size) : mount_memory(m, type, size);
+		rc = mount_any(m, type, size);
 	if (rc)
 		t_temp_remove();
 	return rc;

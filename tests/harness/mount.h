@@ -11,11 +11,12 @@
 
 struct t_mount {
 	char dir[64];			/* where it is mounted: t_temp_dir() */
-	struct t_loop loop;		/* ext4 only */
+	struct t_loop loop;		/* ext4 and xfs only */
 };
-/* type: "tmpfs", "ramfs", "ext4" on a loop device.  -errno: it cannot be had here. */
+/* type: "tmpfs", "ramfs"; "ext4" and "xfs" (300 MiB at least) on a loop device.  -errno: it cannot
+ * be had here. */
 int t_mount_start(struct t_mount *m, const char *type, uint64_t size);
-/* All I/O fails from now on, as if the device were gone; ext4 only. */
+/* All I/O fails from now on, as if the device were gone; ext4 and xfs only. */
 int t_mount_shut_down(struct t_mount *m);
 /* Close what is on it first.  Returns once it and its device are gone. */
 void t_mount_stop(struct t_mount *m);

@@ -387,4 +387,39 @@ CASE_TIMEOUT(waits_of_all_kinds_hand_over, "",
 	t_device_stop(&r.d);
 }
 
+static void *work_at_home(void *arg)
+{
+	struct t_device *d = arg;
+	uint8_t *mem = t_buffer(4 * KB, 1);
+
+	for (unsigned i = 0; i < 2000; i++)
+		ck_assert_int_eq(t_io(d->bdev, IOMAP_BIO_READ, i % 64 * 4 * KB, mem, 4 * KB, 0), 0);
+	return NULL;
+}
+
+CASE_TIMEOUT(a_device_at_work_is_attached, "", "Its own queue goes on while others are added", 20)
+{
+	struct iomap_ioq *more[8];
+	struct t_device d;
+	int kind;
+
+	each_device(&d, kind) {
+		pthread_t thread;
+
+		if (kind == T_SIM || kind == T_URING_SINGLE) {
+			t_device_stop(&d);
+			continue;
+		}
+		thread = t_thread(work_at_home, &d);
+		for (unsigned i = 0; i < 8; i++) {
+			ck_assert_int_eq(iomap_ioq_new(d.t.env, NULL, &more[i]), 0);
+			ck_assert_int_eq(iomap_bdev_attach(d.bdev, more[i]), 0);
+		}
+		t_join_within(thread, 15);
+		for (unsigned i = 0; i < 8; i++)
+			iomap_ioq_delete(&more[i]);
+		t_device_stop(&d);
+	}
+}
+
 MAIN()

@@ -70,6 +70,7 @@ static bool has_vector(const struct iocb *iocb)
 static void copy_request(struct iocb *to, struct iovec *iov, const struct iocb *from)
 {
 	*to = *from;
+	to->aio_rw_flags &= ~0x40;	/* RWF_ATOMIC, which the file may not have */
 	if (!has_vector(from))
 		return;
 	*iov = *(const struct iovec *)from->u.c.buf;

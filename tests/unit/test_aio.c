@@ -363,6 +363,39 @@ CASE(promises_are_asked_of_the_kernel, "", "FUA and atomic writes go out with th
 	t_device_stop(&d);
 }
 
+CASE(a_torn_atomic_write_is_an_error, "", "A part of it is -EIO; the rest is not sent after it")
+{
+	const struct iomap_backend_ops *ops = &iomapi_aio_backend;
+	const struct iomap_ioq_opts opts = { .struct_size = sizeof(opts), .depth = 4 };
+	struct iomap_bdev_opts o = { .struct_size = sizeof(o) };
+	struct iomap_bio *done = NULL;
+	char path[128], spec[192];
+	struct t_device d;
+	void *queue, *dev;
+	const char *reason;
+	struct t_bio b;
+
+	START(&d);
+	t_temp_path(path, sizeof(path), "other");
+	snprintf(spec, sizeof(spec), "%s,size=64k,create", path);
+	ck_assert_int_eq(ops->queue_open(NULL, d.t.env, &opts, &queue, &reason), 0);
+	ck_assert_int_eq(ops->dev_open(queue, spec, -1, &o, &dev), 0);
+	t_temp_remove();
+	kernel.cut = 4 * KB;
+	t_bio_init(&b, d.bdev, IOMAP_BIO_WRITE, 0, t_buffer(8 * KB, 1), 8 * KB);
+	b.bio.flags = IOMAP_BIO_ATOMIC;
+	ck_assert_int_eq(ops->queue(queue, dev, &b.bio), IOMAP_QUEUE_QUEUED);
+	ops->commit(queue);
+	while (ops->reap(queue, &done, 1, 1, IOMAP_FOREVER) != 1)
+		;
+	ck_assert_ptr_eq(done, &b.bio);
+	ck_assert_int_eq(b.bio.status, -EIO);
+	ck_assert_uint_eq(kernel.nr_requests, 1);
+	ops->dev_close(dev);
+	ops->queue_close(queue);
+	t_device_stop(&d);
+}
+
 /* ---- what a kernel may lack ---- */
 
 CASE(a_kernel_without_asynchronous_flushes, "", "The flush is carried out by a plain call")

@@ -2,6 +2,8 @@
 /*
  * test_uring.c - io_uring, when its calls do less than was asked.
  */
+#include <poll.h>
+
 #include "backend/backend.h"
 #include "harness/thread.h"
 #include "uring_fixture.h"
@@ -49,6 +51,35 @@ CASE(submission_refused_for_now, "O20 O44",
 	t_device_stop(&d);
 }
 
+CASE(what_was_refused_is_an_event, "O44",
+     "An event loop hears of entries that the kernel would not take, and takes them there again")
+{
+	uint8_t *mem = t_buffer(NR * 4 * KB, 7);
+	struct pollfd event = { .events = POLLIN };
+	struct t_bio bios[NR];
+	struct t_device d;
+	unsigned nr = 0;
+
+	START(&d);
+	event.fd = iomap_ioq_event_fd(d.ioq);
+	ck_assert_int_ge(event.fd, 0);
+	for (unsigned i = 0; i < 8 && poll(&event, 1, 0) == 1; i++)
+		ck_assert_int_eq(iomap_ioq_poll(d.ioq, 0, NR, 0), 0);
+	ck_assert_int_eq(poll(&event, 1, 0), 0);
+	fault.submit_error = -EAGAIN;
+	fault.nr_submit = 3;
+	send_all(&d, bios, NR, IOMAP_BIO_WRITE, mem, 4 * KB);
+	while (nr < NR) {
+		ck_assert_int_eq(poll(&event, 1, 3000 * (int)t_scale()), 1);
+		nr += (unsigned)iomap_ioq_poll(d.ioq, 0, NR, 0);
+	}
+	all_end(&d, bios, NR, 0);
+	for (unsigned i = 0; i < 8 && poll(&event, 1, 0) == 1; i++)
+		ck_assert_int_eq(iomap_ioq_poll(d.ioq, 0, NR, 0), 0);
+	ck_assert_int_eq(poll(&event, 1, 0), 0);
+	t_device_stop(&d);
+}
+
 CASE(interrupted_waits_go_on, "O44", "-EINTR out of a wait is no end of it")
 {
 	uint8_t *mem = t_buffer(4 * KB, 3);
@@ -59,6 +90,21 @@ CASE(interrupted_waits_go_on, "O44", "-EINTR out of a wait is no end of it")
 	fault.nr_wait = 3;
 	ck_assert_int_eq(t_io(d.bdev, IOMAP_BIO_FLUSH, 0, NULL, 0, 0), 0);
 	ck_assert_int_eq(t_io(d.bdev, IOMAP_BIO_WRITE, 0, mem, 4 * KB, 0), 0);
+	t_device_stop(&d);
+}
+
+CASE(waits_may_be_long, "", "The longest there is ends with its completion, interrupted or not")
+{
+	struct t_device d;
+	struct t_bio b;
+
+	START(&d);
+	fault.wait_error = -EINTR;
+	fault.nr_wait = 3;
+	t_bio_init(&b, d.bdev, IOMAP_BIO_FLUSH, 0, NULL, 0);
+	iomap_bio_submit(&b.bio);
+	ck_assert_int_eq(iomap_ioq_poll(d.ioq, 1, 1, INT64_MAX), 1);
+	ck_assert_int_eq(b.status, 0);
 	t_device_stop(&d);
 }
 
@@ -244,6 +290,31 @@ CASE(the_completion_ring_overflows, "O20",
 	t_device_stop(&d);
 }
 
+CASE(vectors_stay_until_they_are_sent, "O45",
+     "In a ring that is full in the midst of a batch each request has the memory of its own")
+{
+	uint8_t *in = t_buffer(NR * 16 * KB, 7), *out = t_buffer(NR * 8 * KB, 1);
+	struct iomap_plug plug;
+	struct t_bio bios[NR];
+	struct t_device d;
+
+	fault.entries = 8;
+	START(&d);
+	iomap_plug_start(&plug, d.t.env);
+	for (unsigned i = 0; i < NR; i++) {
+		memset(in + i * 16 * KB, (int)i + 1, 16 * KB);
+		t_bio_init(&bios[i], d.bdev, IOMAP_BIO_WRITE, i * 8 * KB, in + i * 16 * KB, 4 * KB);
+		iomap_bio_add(&bios[i].bio, in + i * 16 * KB + 8 * KB, 4 * KB, NULL);
+		iomap_bio_submit(&bios[i].bio);
+	}
+	iomap_plug_end(&plug);
+	all_end(&d, bios, NR, 0);
+	ck_assert_int_eq(t_io(d.bdev, IOMAP_BIO_READ, 0, out, NR * 8 * KB, 0), 0);
+	for (unsigned i = 0; i < NR * 8 * KB; i++)
+		ck_assert_uint_eq(out[i], i / (8 * KB) + 1);
+	t_device_stop(&d);
+}
+
 /* ---- kernels and containers that have less ---- */
 
 /* Opening says -ENOTSUP, and why. */
@@ -281,6 +352,8 @@ CASE(why_there_is_no_ring, "", "Each way to be denied a ring has its own words")
 	}
 	START(&d);
 	t_device_stop(&d);
+	fault.enter_error = -EPERM;	/* a ring can be made here, and not used */
+	denied("denied (EPERM)");
 	fault.features_missing = IORING_FEAT_EXT_ARG;
 	denied("too old");
 	fault.op_missing = IORING_OP_FALLOCATE;

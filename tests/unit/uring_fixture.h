@@ -24,7 +24,8 @@
 
 static struct {
 	/* a call answers this, so many times */
-	int init_error, submit_error, wait_error, files_error, buffers_error, memory_error;
+	int init_error, enter_error, submit_error, wait_error;
+	int files_error, buffers_error, memory_error;
 	unsigned nr_submit, nr_wait;
 	unsigned memory_after;		/* memory_error only after so many parts */
 	unsigned hold_back;		/* entries that the next submission leaves in the ring */
@@ -58,6 +59,14 @@ int io_uring_queue_init_params(unsigned entries, struct io_uring *ring, struct i
 	rc = real_io_uring_queue_init_params(entries, ring, p);
 	p->features &= ~fault.features_missing;
 	return rc;
+}
+
+int io_uring_enter(unsigned fd, unsigned nr, unsigned min, unsigned flags, sigset_t *mask)
+{
+	real(io_uring_enter);
+
+	return fault.enter_error ? fault.enter_error
+				 : real_io_uring_enter(fd, nr, min, flags, mask);
 }
 
 /* What is about to be sent: count it, and cut it short. */
