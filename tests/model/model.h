@@ -106,6 +106,9 @@ struct m_model {
 	void (*hook_complete)(struct m_file *file, struct iomap_ioend *ioend);
 	/* In iomap_valid, before it answers; the folio is locked. */
 	void (*hook_valid)(struct m_file *file, const struct iomap *map);
+	/* In m_write, for each copy: how many of the next len bytes of the user come, at of them
+	 * having come before; the folio is locked. */
+	size_t (*hook_copy)(struct m_file *file, size_t at, size_t len);
 	void *hook_arg;
 
 	/* Counters, atomic. */
@@ -165,6 +168,10 @@ int64_t m_write_flags(struct m_file *f, int64_t pos, const void *buf, size_t len
 /* A pattern of seed instead of a buffer, and the whole content compared. */
 int64_t m_fill(struct m_file *f, int64_t pos, size_t len, unsigned seed);
 bool m_content_ok(struct m_file *f);
+
+/* A store through a mapping, inside one folio: -EAGAIN while that is not cached.  Neither holds nor
+ * wants the I/O lock: for bytes that nobody else writes or compares meanwhile. */
+int m_store(struct m_file *f, int64_t pos, const void *buf, size_t len);
 
 int m_sync(struct m_file *f);			/* iomap_file_sync of everything */
 int m_writeback(struct m_file *f, enum iomap_sync_mode mode, int64_t start, int64_t end);
