@@ -61,14 +61,15 @@ struct m_opts {
 /* What happened, in order, when the model was told to remember it (m_log_start). */
 enum m_event {
 	M_BEGIN, M_END, M_RANGE, M_SUBMIT, M_END_IO, M_COMPLETE, M_CONVERT, M_REMAP, M_SIZE,
-	M_FINISH, M_SYNC_METADATA, M_COMMIT, M_DIRTY_INODE, M_WRITEPAGES,
+	M_FINISH, M_SYNC_METADATA, M_COMMIT, M_DIRTY_INODE, M_WRITEPAGES, M_PUNCH,
 };
 struct m_log {
 	enum m_event event;
 	int64_t pos;
 	uint64_t len;
-	int64_t arg;		/* END: written; FINISH, SUBMIT: error; SIZE: the new one */
-	unsigned flags;		/* BEGIN, END: operation flags */
+	int64_t arg;		/* END: written; FINISH, SUBMIT: error; SIZE: the new one;
+				 * PUNCH: promises given back */
+	unsigned flags;		/* BEGIN, END: operation flags; PUNCH: of the map */
 };
 #define M_MAX_LOG 65536
 
@@ -202,5 +203,6 @@ int64_t m_range(struct iomap_writeback_ctx *wpc, struct iomap_folio *folio, int6
 int m_submit(struct iomap_writeback_ctx *wpc, void *wb_ctx, int error);
 void m_complete_ioends(struct iomap_inode *inode, struct iomap_list *ioends);
 void m_end_io(struct iomap_bio *bio);
+void m_punch(struct iomap_inode *inode, int64_t pos, uint64_t len, struct iomap *map);
 
 #endif
