@@ -27,6 +27,7 @@ struct iomapi_self {
 	uint32_t in_txn;		/* > 0: leave deferred work to others */
 	uint32_t nr_folio_locks;	/* > 0: must not run DIO work */
 	uint32_t in_work;		/* > 0 inside deferred work: do not nest it */
+	struct iomap_folio *fault;	/* locked by the page fault that this thread is in */
 	struct iomapi_sleeper *sleeper;	/* base's own: this thread stands in a list of waiters */
 	uint32_t nr_ranks;		/* debug: ranks held, in the order taken */
 	uint8_t ranks[IOMAPI_MAX_RANKS];

@@ -59,6 +59,9 @@ bool iomapi_edit_allowed(struct iomapi_edit *e, struct iomap_iter *iter,
 /* Whole blocks from the source map, waited for; no bit changes. */
 int iomapi_edit_read(struct iomapi_edit *e, const struct iomap_iter *iter,
 		     struct iomap_folio *folio, size_t off, size_t len);
+/* The block at off is zeroed or read whole, if it is not there. */
+int iomapi_edit_fill(struct iomapi_edit *e, const struct iomap_iter *iter,
+		     struct iomap_folio *folio, size_t off);
 /* [off, off + len) is about to change: what its first and last block hold besides is there now. */
 int iomapi_edit_prepare(struct iomapi_edit *e, const struct iomap_iter *iter,
 			struct iomap_folio *folio, size_t off, size_t len);

@@ -129,9 +129,8 @@ int iomapi_edit_read(struct iomapi_edit *e, const struct iomap_iter *iter,
 	return rc > 0 ? -EIO : rc;
 }
 
-/* A block that changes in part: its rest has to be there first.  Zeroed or read whole. */
-static int fill_block(struct iomapi_edit *e, const struct iomap_iter *iter,
-		      struct iomap_folio *folio, size_t off)
+int iomapi_edit_fill(struct iomapi_edit *e, const struct iomap_iter *iter,
+		     struct iomap_folio *folio, size_t off)
 {
 	const struct iomap *src = iomap_iter_srcmap(iter);
 	size_t block = (size_t)1 << e->inode->block_bits;
@@ -168,9 +167,9 @@ int iomapi_edit_prepare(struct iomapi_edit *e, const struct iomap_iter *iter,
 	if (rc)
 		return e->op_flags & IOMAP_NOWAIT ? -EAGAIN : rc;
 	if (off & mask)
-		rc = fill_block(e, iter, folio, first);
+		rc = iomapi_edit_fill(e, iter, folio, first);
 	if (!rc && ((off + len) & mask) && (last != first || !(off & mask)))
-		rc = fill_block(e, iter, folio, last);
+		rc = iomapi_edit_fill(e, iter, folio, last);
 	return rc;
 }
 

@@ -409,7 +409,7 @@ int64_t m_write_flags(struct m_file *f, int64_t pos, const void *buf, size_t len
 	struct iomap_data data;
 	int64_t n;
 
-	iomap_data_init(&data, &iov, 1);
+	m_data_init(f, &data, &iov);
 	n = iomap_inode_lock(&f->inode, flags & IOMAP_REQ_NOWAIT ? IOMAP_LOCK_NOWAIT : 0);
 	if (n)
 		return n;

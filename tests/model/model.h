@@ -62,14 +62,15 @@ struct m_opts {
 /* What happened, in order, when the model was told to remember it (m_log_start). */
 enum m_event {
 	M_BEGIN, M_END, M_RANGE, M_SUBMIT, M_END_IO, M_COMPLETE, M_CONVERT, M_REMAP, M_SIZE,
-	M_FINISH, M_SYNC_METADATA, M_COMMIT, M_DIRTY_INODE, M_WRITEPAGES,
+	M_FINISH, M_SYNC_METADATA, M_COMMIT, M_DIRTY_INODE, M_WRITEPAGES, M_PUNCH,
 };
 struct m_log {
 	enum m_event event;
 	int64_t pos;
 	uint64_t len;
-	int64_t arg;		/* END: written; FINISH, SUBMIT: error; SIZE: the new one */
-	unsigned flags;		/* BEGIN, END: operation flags */
+	int64_t arg;		/* END: written; FINISH, SUBMIT: error; SIZE: the new one;
+				 * PUNCH: promises given back */
+	unsigned flags;		/* BEGIN, END: operation flags; PUNCH: of the map */
 };
 #define M_MAX_LOG 65536
 
@@ -109,6 +110,9 @@ struct m_model {
 	void (*hook_complete)(struct m_file *file, struct iomap_ioend *ioend);
 	/* In iomap_valid, before it answers; the folio is locked. */
 	void (*hook_valid)(struct m_file *file, const struct iomap *map);
+	/* In m_write, for each copy: how many of the next len bytes of the user come, at of them
+	 * having come before; the folio is locked. */
+	size_t (*hook_copy)(struct m_file *file, size_t at, size_t len);
 	void *hook_arg;
 
 	/* Counters, atomic. */
@@ -170,6 +174,10 @@ int64_t m_write_flags(struct m_file *f, int64_t pos, const void *buf, size_t len
 int64_t m_fill(struct m_file *f, int64_t pos, size_t len, unsigned seed);
 bool m_content_ok(struct m_file *f);
 
+/* A store through a mapping, inside one folio: -EAGAIN while that is not cached.  Neither holds nor
+ * wants the I/O lock: for bytes that nobody else writes or compares meanwhile. */
+int m_store(struct m_file *f, int64_t pos, const void *buf, size_t len);
+
 int m_sync(struct m_file *f);			/* iomap_file_sync of everything */
 int m_writeback(struct m_file *f, enum iomap_sync_mode mode, int64_t start, int64_t end);
 int m_drop_cache(struct m_file *f);		/* sync, then invalidate_range of everything */
@@ -227,5 +235,6 @@ int64_t m_range(struct iomap_writeback_ctx *wpc, struct iomap_folio *folio, int6
 int m_submit(struct iomap_writeback_ctx *wpc, void *wb_ctx, int error);
 void m_complete_ioends(struct iomap_inode *inode, struct iomap_list *ioends);
 void m_end_io(struct iomap_bio *bio);
+void m_punch(struct iomap_inode *inode, int64_t pos, uint64_t len, struct iomap *map);
 
 #endif

@@ -348,25 +348,50 @@ int m_begin(struct iomap_inode *inode, int64_t pos, uint64_t len, unsigned flags
 
 /* ---- end ---- */
 
-/* What begin made for this map and nobody wrote to. */
-static void give_back(struct m_file *f, unsigned from, unsigned to, const struct iomap *map)
+/* Space that begin allocated for this map and nobody wrote to. */
+static void give_back(struct m_file *f, unsigned from, unsigned to)
 {
+	struct m_model *m = f->m;
+
+	iomap_mutex_lock(m->env, &f->extents);
+	for (unsigned b = from; b < to; b++) {
+		if (!m_has_space(&f->data[b]))
+			continue;
+		m_space_free(m, f->data[b].addr, 1);
+		f->data[b] = (struct m_block){ .type = IOMAP_HOLE };
+	}
+	m_changed(f);
+	iomap_mutex_unlock(m->env, &f->extents);
+}
+
+void m_punch(struct iomap_inode *inode, int64_t pos, uint64_t len, struct iomap *map)
+{
+	struct m_file *f = M_FILE(inode);
 	struct m_block *fork = map->flags & IOMAP_F_SHARED ? f->cow : f->data;
 	struct m_model *m = f->m;
 	unsigned nr = 0;
 
 	iomap_mutex_lock(m->env, &f->extents);
-	for (unsigned b = from; b < to; b++) {
-		if (map->type == IOMAP_DELALLOC) {
-			nr += drop_promise(&fork[b]);
-		} else if (m_has_space(&fork[b])) {
-			m_space_free(m, fork[b].addr, 1);
-			fork[b] = (struct m_block){ .type = IOMAP_HOLE };
-		}
-	}
+	for (unsigned b = m_block_nr(m, pos); b < m_block_end(m, pos + (int64_t)len); b++)
+		nr += drop_promise(&fork[b]);
 	unreserve(m, nr);
-	m_changed(f);
+	if (nr)
+		m_changed(f);
 	iomap_mutex_unlock(m->env, &f->extents);
+	m_event(m, M_PUNCH, pos, len, nr, map->flags);
+}
+
+/* Promises: a fault may have come to need them.  zero_range and a fault hold the lock already. */
+static void release(struct m_file *f, int64_t start, int64_t end, unsigned flags,
+		    struct iomap *map)
+{
+	bool lock = !(flags & (IOMAP_ZERO | IOMAP_FAULT));
+
+	if (lock)
+		iomap_inode_invalidate_lock(&f->inode, 0);
+	iomap_write_delalloc_release(&f->inode, start, end, flags, map, m_punch);
+	if (lock)
+		iomap_inode_invalidate_unlock(&f->inode);
 }
 
 int m_end(struct iomap_inode *inode, int64_t pos, uint64_t len, int64_t written, unsigned flags,
@@ -374,8 +399,8 @@ int m_end(struct iomap_inode *inode, int64_t pos, uint64_t len, int64_t written,
 {
 	struct m_file *f = M_FILE(inode);
 	struct m_model *m = f->m;
-	unsigned from = m_block_nr(m, iomap_last_written_block(inode, pos, written));
-	unsigned to = m_block_end(m, map->offset + (int64_t)map->length);
+	int64_t from = iomap_last_written_block(inode, pos, written);
+	int64_t to = map->offset + (int64_t)map->length;
 
 	(void)srcmap;
 	(void)priv;
@@ -383,8 +408,12 @@ int m_end(struct iomap_inode *inode, int64_t pos, uint64_t len, int64_t written,
 	m_count(m->nr_end, 1u);
 	ck_assert_msg(written >= 0 && (uint64_t)written <= len, "end: %lld of %llu written",
 		      (long long)written, (unsigned long long)len);
-	if ((flags & (IOMAP_WRITE | IOMAP_ZERO)) && (map->flags & IOMAP_F_NEW) && from < to)
-		give_back(f, from, to, map);
+	if (!(flags & (IOMAP_WRITE | IOMAP_ZERO)) || from >= to)
+		return m_fault(m, &m->fail_end);
+	if (map->type == IOMAP_DELALLOC)
+		release(f, from, to, flags, map);
+	else if (map->flags & IOMAP_F_NEW)
+		give_back(f, m_block_nr(m, from), m_block_end(m, to));
 	return m_fault(m, &m->fail_end);
 }
 

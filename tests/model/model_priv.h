@@ -19,6 +19,9 @@ int m_writepages(struct iomap_inode *inode, struct iomap_writeback_control *wbc)
 int m_sync_metadata(struct iomap_inode *inode, int64_t start, int64_t end, bool datasync,
 		    bool *flushed);
 
+/* model_fault.c: the user's memory is what hook_copy says it is */
+void m_data_init(struct m_file *f, struct iomap_data *data, const struct iovec *iov);
+
 /* model_check.c: one request, waited for */
 int m_dev_io(struct iomap_bdev *bdev, enum iomap_bio_op op, unsigned flags, uint64_t addr,
 	     void *buf, size_t len);
