@@ -34,6 +34,8 @@
 
 #define REAP_BATCH	64
 #define STARVED_MS	1		/* until the kernel is asked again */
+#define LONG_SECONDS	3600		/* no time-out */
+#define PATIENT_USEC	400		/* how late a write may be told of that nobody waits for */
 #define WAKE_DATA	1		/* user data of the wake-up's read; bios are aligned */
 
 /* The words of a bio that are ours from queue to reap; the first links it into a fifo. */
@@ -42,6 +44,11 @@ enum { W_LINK, W_DEV, W_DONE, W_CHUNK, W_ASYNC };
 static struct iomapi_uring_dev *dev_of(const struct iomap_bio *bio)
 {
 	return (struct iomapi_uring_dev *)(uintptr_t)bio->backend[W_DEV];
+}
+
+static bool is_patient(const struct iomap_bio *bio)
+{
+	return bio->op == IOMAP_BIO_WRITE && !bio->priority;
 }
 
 /* ---- to the kernel ---- */
@@ -306,7 +313,8 @@ static unsigned take_all(struct iomapi_uring *q, struct iomap_bio **done, unsign
 				continue;
 			}
 			done[n] = io_uring_cqe_get_data(cqes[i]);
-			n += take(q, done[n], cqes[i]->res);
+			if (take(q, done[n], cqes[i]->res))
+				q->nr_patient -= is_patient(done[n++]);
 		}
 		io_uring_cq_advance(&q->ring, nr);
 	} while (nr && n < max);
@@ -326,16 +334,51 @@ static bool wait_starved(struct iomapi_uring *q)
 	return poll(fds, 2, STARVED_MS) > 0 && fds[0].revents;
 }
 
-/* For one completion.  False: time is up. */
+/*
+ * To be woken for each completion costs more than it does.  While nothing but writes in the
+ * background is under way on a ring of a single issuer, the kernel collects half of them first, or
+ * what comes in a short time; after that it waits for one.  Without a time-out the short time would
+ * be all it waits.  The price: a guest's wake-up is one completion among the others.
+ */
+static bool may_be_patient(const struct iomapi_uring *q, int64_t left)
+{
+	return q->ring.flags & IORING_SETUP_DEFER_TASKRUN &&
+	       q->ring.features & IOMAPI_FEAT_MIN_TIMEOUT && q->nr_bios > 2 &&
+	       q->nr_patient == q->nr_bios && (left < 0 || left > PATIENT_USEC * 1000ll);
+}
+
+static int wait_patiently(struct iomapi_uring *q, int64_t left)
+{
+	const struct __kernel_timespec ts = {
+		left < 0 ? LONG_SECONDS : left / 1000000000, left < 0 ? 0 : left % 1000000000,
+	};
+	struct io_uring_getevents_arg arg = {
+		.sigmask_sz = _NSIG / 8, .pad = PATIENT_USEC,	/* min_wait_usec in newer headers */
+		.ts = (uintptr_t)&ts,
+	};
+
+	submit(q);
+	if (!all_sent(q))
+		return -EAGAIN;
+	return io_uring_enter2((unsigned)q->ring.ring_fd, 0, q->nr_bios / 2,
+			       IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, (sigset_t *)&arg,
+			       sizeof(arg));
+}
+
+/* For one completion at least.  False: time is up. */
 static bool wait_once(struct iomapi_uring *q, int64_t left)
 {
 	struct __kernel_timespec ts = { left / 1000000000, left % 1000000000 };
 	struct io_uring_cqe *cqe;
 	int rc;
 
-	rc = io_uring_submit_and_wait_timeout(&q->ring, &cqe, 1, left < 0 ? NULL : &ts, NULL);
+	if (may_be_patient(q, left))
+		rc = wait_patiently(q, left);
+	else
+		rc = io_uring_submit_and_wait_timeout(&q->ring, &cqe, 1, left < 0 ? NULL : &ts,
+						      NULL);
 	settle(q, rc);
-	return rc != -ETIME;
+	return left < 0 || rc != -ETIME;
 }
 
 static unsigned wait_some(struct iomapi_uring *q, struct iomap_bio **done, unsigned max,
@@ -365,7 +408,7 @@ static unsigned wait_some(struct iomapi_uring *q, struct iomap_bio **done, unsig
  * it has not run yet.  A registered eventfd hears of it; each reap empties it first, and sets it
  * again for what it leaves, and for what the kernel did not take.
  */
-static int uring_event_fd(void *queue)
+int iomapi_uring_event_fd(void *queue)
 {
 	struct iomapi_uring *q = queue;
 	int rc;
@@ -413,7 +456,7 @@ static void refill_event(struct iomapi_uring *q, bool more)
 		eventfd_write(q->event_fd, 1);
 }
 
-static int uring_reap(void *queue, struct iomap_bio **done, unsigned min, unsigned max,
+int iomapi_uring_reap(void *queue, struct iomap_bio **done, unsigned min, unsigned max,
 		      int64_t timeout_ns)
 {
 	struct iomapi_uring *q = queue;
@@ -430,7 +473,7 @@ static int uring_reap(void *queue, struct iomap_bio **done, unsigned min, unsign
 	return (int)n;
 }
 
-static void uring_wakeup(void *queue)
+void iomapi_uring_wakeup(void *queue)
 {
 	struct iomapi_uring *q = queue;
 
@@ -439,7 +482,7 @@ static void uring_wakeup(void *queue)
 
 /* ---- the way of a bio ---- */
 
-static enum iomap_queued uring_queue(void *queue, void *dev, struct iomap_bio *bio)
+enum iomap_queued iomapi_uring_queue(void *queue, void *dev, struct iomap_bio *bio)
 {
 	struct iomapi_uring *q = queue;
 
@@ -450,10 +493,11 @@ static enum iomap_queued uring_queue(void *queue, void *dev, struct iomap_bio *b
 	if (!prepare(q, bio))
 		return IOMAP_QUEUE_BUSY;
 	q->nr_bios++;
+	q->nr_patient += is_patient(bio);
 	return IOMAP_QUEUE_QUEUED;
 }
 
-static int uring_commit(void *queue)
+int iomapi_uring_commit(void *queue)
 {
 	struct iomapi_uring *q = queue;
 
@@ -461,122 +505,3 @@ static int uring_commit(void *queue)
 	refill_event(q, false);
 	return (int)q->nr_bios;
 }
-
-/* ---- queues and devices ---- */
-
-static int uring_queue_open(void *arg, struct iomap_env *env, const struct iomap_ioq_opts *opts,
-			    void **queue, const char **reason)
-{
-	struct iomapi_uring *q;
-	int rc = iomapi_uring_open(env, opts, &q, reason);
-
-	(void)arg;
-	if (rc)
-		return rc;
-	prepare_again(q);
-	*queue = q;
-	return 0;
-}
-
-static void uring_queue_close(void *queue)
-{
-	iomapi_uring_close(queue);
-}
-
-static void uring_queue_abandon(void *queue)
-{
-	iomapi_uring_abandon(queue);
-}
-
-/* Its other queues may be at work meanwhile, and look for theirs. */
-static int uring_dev_attach(void *arg, void *queue)
-{
-	struct iomapi_uring_dev *dev = arg;
-	uint32_t nr = dev->nr_queues;
-
-	if (nr == IOMAPI_URING_QUEUES)
-		return -ENOSPC;
-	dev->on[nr].queue = queue;
-	dev->on[nr].slot = iomapi_uring_file_add(queue, dev->file->fd);
-	iomapi_store(&dev->nr_queues, nr + 1);
-	return 0;
-}
-
-static void uring_dev_detach(void *arg, void *queue)
-{
-	struct iomapi_uring_dev *dev = arg;
-
-	for (uint32_t i = 0; i < dev->nr_queues; i++) {
-		if (dev->on[i].queue != queue)
-			continue;
-		iomapi_uring_file_del(queue, dev->on[i].slot);
-		dev->on[i] = dev->on[--dev->nr_queues];
-		return;
-	}
-}
-
-static int uring_dev_open(void *queue, const char *path, int fd, const struct iomap_bdev_opts *opts,
-			  void **result)
-{
-	struct iomapi_uring *q = queue;
-	struct iomapi_uring_dev *dev = iomapi_zalloc(q->env, sizeof(*dev));
-	int rc;
-
-	if (!dev)
-		return -ENOMEM;
-	rc = iomapi_file_open(q->env, "uring", path, fd, opts->flags, q->depth, &dev->file);
-	if (rc) {
-		iomapi_free(q->env, dev, sizeof(*dev));
-		return rc;
-	}
-	uring_dev_attach(dev, q);
-	*result = dev;
-	return 0;
-}
-
-static void uring_dev_close(void *arg)
-{
-	struct iomapi_uring_dev *dev = arg;
-	struct iomap_env *env = dev->file->env;
-
-	iomapi_file_close(dev->file);
-	iomapi_free(env, dev, sizeof(*dev));
-}
-
-static void uring_limits(void *arg, struct iomap_bdev_limits *limits)
-{
-	struct iomapi_uring_dev *dev = arg;
-
-	*limits = dev->file->limits;
-	limits->size = iomapi_file_size(dev->file);
-}
-
-static int uring_register_memory(void *queue, void *base, size_t len)
-{
-	return iomapi_uring_memory_add(queue, base, len);
-}
-
-static int uring_unregister_memory(void *queue, void *base, size_t len)
-{
-	return iomapi_uring_memory_del(queue, base, len);
-}
-
-const struct iomap_backend_ops iomapi_uring_backend = {
-	.struct_size = sizeof(iomapi_uring_backend),
-	.scheme = "uring",
-	.queue_open = uring_queue_open,
-	.queue_close = uring_queue_close,
-	.queue_abandon = uring_queue_abandon,
-	.dev_open = uring_dev_open,
-	.dev_close = uring_dev_close,
-	.limits = uring_limits,
-	.dev_attach = uring_dev_attach,
-	.dev_detach = uring_dev_detach,
-	.queue = uring_queue,
-	.commit = uring_commit,
-	.reap = uring_reap,
-	.wakeup = uring_wakeup,
-	.event_fd = uring_event_fd,
-	.register_memory = uring_register_memory,
-	.unregister_memory = uring_unregister_memory,
-};

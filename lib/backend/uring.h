@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * backend/uring.h - one io_uring: uring_setup.c makes it, uring_table.c fills its tables of files
- * and memory, uring.c is the way of a bio through it.
+ * and memory, uring.c is the way of a bio through it, uring_dev.c has the devices.
  *
  * Threads: calls on a queue are serialised (with SINGLE_ISSUER they all come from its owner); only
  * wakeup may come from anywhere, and it touches nothing but wake_fd.
@@ -23,6 +23,7 @@
 #define IOMAPI_OP_READV_FIXED	60
 #define IOMAPI_OP_WRITEV_FIXED	61
 #define IOMAPI_RWF_ATOMIC	0x40
+#define IOMAPI_FEAT_MIN_TIMEOUT	(1u << 15)
 
 struct iomapi_uring_region {		/* of memory, in the kernel's table of buffers */
 	char *base;
@@ -44,7 +45,8 @@ struct iomapi_uring {
 
 	int event_fd;			/* -1: nobody asked for one */
 
-	uint32_t nr_bios;		/* taken and not given back */
+	uint32_t nr_bios;		/* taken and not given back.. */
+	uint32_t nr_patient;		/* ..writes in the background among them */
 	struct iomapi_fifo again;	/* to be prepared once more: short, interrupted */
 	struct iovec *iovs;		/* of what was prepared since all was last submitted */
 	uint32_t nr_iovs;
@@ -71,6 +73,14 @@ struct iomapi_uring_dev {
 		int32_t slot;			/* in its table of files; -1: none */
 	} on[IOMAPI_URING_QUEUES];
 };
+
+/* uring.c: as in iomap_backend_ops. */
+enum iomap_queued iomapi_uring_queue(void *queue, void *dev, struct iomap_bio *bio);
+int iomapi_uring_commit(void *queue);
+int iomapi_uring_reap(void *queue, struct iomap_bio **done, unsigned min, unsigned max,
+		      int64_t timeout_ns);
+void iomapi_uring_wakeup(void *queue);
+int iomapi_uring_event_fd(void *queue);
 
 /* uring_setup.c.  *reason says why not, or what is missing. */
 int iomapi_uring_open(struct iomap_env *env, const struct iomap_ioq_opts *opts,

@@ -219,6 +219,50 @@ CASE(the_submitter_leaves, "O20", "What a thread has submitted does not end with
 	t_device_stop(&d);
 }
 
+/* Background writes on a ring of a single issuer, waited for in one poll after the other. */
+static unsigned wait_for_background(uint8_t priority, int64_t timeout_ns)
+{
+	uint8_t *mem = t_buffer(NR * 4 * KB, 5);
+	struct t_bio bios[NR];
+	struct iomap_plug plug;
+	struct t_device d;
+	unsigned nr = 0;
+
+	seen.most_waited_for = 0;
+	t_device_start(&d, T_URING_SINGLE);
+	iomap_plug_start(&plug, d.t.env);
+	for (unsigned i = 0; i < NR; i++) {
+		t_bio_init(&bios[i], d.bdev, IOMAP_BIO_WRITE, i * 4 * KB, mem, 4 * KB);
+		bios[i].bio.priority = priority;
+		iomap_bio_submit(&bios[i].bio);
+	}
+	iomap_plug_end(&plug);
+	while (nr < NR) {
+		int n = iomap_ioq_poll(d.ioq, 1, NR, timeout_ns);
+
+		ck_assert_int_ge(n, 1);
+		nr += (unsigned)n;
+	}
+	ck_assert_int_eq(iomap_ioq_poll(d.ioq, 1, NR, timeout_ns), 0);
+	all_end(&d, bios, NR, 0);
+	t_device_stop(&d);
+	return seen.most_waited_for;
+}
+
+CASE(background_writes_are_collected, "O44",
+     "All end, one poll after the other; a kernel that cannot collect, and whoever waits, does not")
+{
+	struct t_device d;
+
+	START(&d);
+	t_device_stop(&d);
+	wait_for_background(0, IOMAP_FOREVER);
+	wait_for_background(0, 3000000000);
+	ck_assert_uint_eq(wait_for_background(1, IOMAP_FOREVER), 0);
+	fault.features_missing = 1u << 15;
+	ck_assert_uint_eq(wait_for_background(0, IOMAP_FOREVER), 0);
+}
+
 /* Wakes that nobody is asleep for yet are remembered, each until it has ended one reap. */
 static void *wake_and_reap(void *arg)
 {

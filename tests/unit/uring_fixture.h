@@ -40,6 +40,7 @@ static struct {
 static struct {
 	unsigned nr_submits, ops[NR_OPS], nr_fixed_files, nr_async;
 	int nr_buffers;			/* registered now */
+	unsigned most_waited_for;	/* completions, in one wait of io_uring_enter2 */
 } seen;
 
 #define real(name) \
@@ -58,6 +59,8 @@ int io_uring_queue_init_params(unsigned entries, struct io_uring *ring, struct i
 		entries = p->cq_entries = fault.entries;
 	rc = real_io_uring_queue_init_params(entries, ring, p);
 	p->features &= ~fault.features_missing;
+	if (!rc)
+		ring->features = p->features;
 	return rc;
 }
 
@@ -142,6 +145,15 @@ unsigned io_uring_peek_batch_cqe(struct io_uring *ring, struct io_uring_cqe **cq
 		fault.nr_res--;
 	}
 	return n;
+}
+
+int io_uring_enter2(unsigned fd, unsigned to_submit, unsigned min, unsigned flags, sigset_t *arg,
+		    size_t size)
+{
+	real(io_uring_enter2);
+
+	seen.most_waited_for = min > seen.most_waited_for ? min : seen.most_waited_for;
+	return real_io_uring_enter2(fd, to_submit, min, flags, arg, size);
 }
 
 struct io_uring_probe *io_uring_get_probe_ring(struct io_uring *ring)
