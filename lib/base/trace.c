@@ -30,6 +30,11 @@ static const char *const trace_names[] = {
 	[IOMAP_TRACE_FLUSH] = "flush",
 	[IOMAP_TRACE_IOEND_MERGE] = "ioend_merge",
 	[IOMAP_TRACE_CALLBACK] = "callback",
+	[IOMAP_TRACE_SRCMAP] = "srcmap",
+	[IOMAP_TRACE_READ_FOLIO] = "read_folio",
+	[IOMAP_TRACE_READAHEAD] = "readahead",
+	[IOMAP_TRACE_FOLIO_RELEASE] = "folio_release",
+	[IOMAP_TRACE_ZERO] = "zero",
 };
 
 IOMAP_API const char *iomap_trace_name(enum iomap_trace_event event)

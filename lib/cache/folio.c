@@ -284,9 +284,12 @@ void iomapi_folio_cancel(struct iomap_folio *folio)
 IOMAP_API bool iomap_folio_release(struct iomap_folio *folio)
 {
 	/* Of a failed folio the state says which of its content is good. */
-	if (iomapi_load(&folio->flags) & IOMAP_FOLIO_FAILED)
-		return false;
-	return iomapi_folio_state_free(folio);
+	bool freed = !(iomapi_load(&folio->flags) & IOMAP_FOLIO_FAILED) &&
+		     iomapi_folio_state_free(folio);
+
+	iomapi_trace(env_of(folio), .event = IOMAP_TRACE_FOLIO_RELEASE, .inode = folio->inode,
+		     .pos = folio->pos, .len = folio->size, .result = freed);
+	return freed;
 }
 
 IOMAP_API void iomap_folio_invalidate(struct iomap_folio *folio, size_t off, size_t len)
