@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * base/trace.c - names of the events, and the way of one to the hook.
+ * base/trace.c - names of the events, and the way of one to who listens.
  *
  * Threads: any; the hook is set when the environment is made and never changes.
  */
@@ -48,6 +48,10 @@ void iomapi_trace_emit(struct iomap_env *env, struct iomap_trace_record *record)
 {
 	const struct iomap_env_opts *opts = iomapi_env_opts(env);
 
+	if (iomapi_probed())
+		iomapi_probe(record);
+	if (!iomapi_hooked(env))
+		return;
 	record->struct_size = sizeof(*record);
 	record->time_ns = iomapi_now(env);
 	opts->trace(opts->trace_arg, record);
