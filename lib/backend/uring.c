@@ -384,9 +384,17 @@ static void empty_event(struct iomapi_uring *q)
 		eventfd_read(q->event_fd, &ignored);
 }
 
+/* In the ring, or about to be when the kernel is next entered. */
+static bool has_more(const struct iomapi_uring *q)
+{
+	unsigned flags = __atomic_load_n(q->ring.sq.kflags, __ATOMIC_RELAXED);
+
+	return io_uring_cq_ready(&q->ring) || flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+}
+
 static void refill_event(struct iomapi_uring *q)
 {
-	if (q->event_fd >= 0 && io_uring_cq_ready(&q->ring))
+	if (q->event_fd >= 0 && has_more(q))
 		eventfd_write(q->event_fd, 1);
 }
 

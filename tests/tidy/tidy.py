@@ -16,7 +16,7 @@ import rules  # noqa: E402
 
 MAX_FILE, MAX_FUNCTION, MAX_COLUMNS, MAX_EXCEPTIONS = 600, 70, 100, 10
 C_FILE = (".c", ".h")
-SCRIPTS = ("bootstrap", ".ci/run", "bench/instructions")
+SCRIPTS = ("bootstrap", ".ci/run", "bench/instructions", "bench/ratios")
 SKIPPED = ("build/", ".git/", "tests/planted/")
 
 # call -> places in lib/ and sim/ that may make it; a folder ends in a slash
