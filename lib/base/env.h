@@ -95,6 +95,34 @@ static inline void iomapi_unlock_ahead(struct iomap_env *env, unsigned rank)
 		iomapi_unlock_hook(env, rank);
 }
 
+/*
+ * The public mutex, for those who lock one for each folio: no call where it is free.  The words of
+ * a mutex are sync.c's business; here only that a free one is 0.
+ */
+#define IOMAPI_MUTEX_HELD	1u
+void iomapi_mutex_wait(struct iomap_env *env, struct iomap_mutex *m);
+void iomapi_mutex_wake(struct iomap_env *env, struct iomap_mutex *m);
+static inline void iomapi_mutex_lock(struct iomap_env *env, struct iomap_mutex *m)
+{
+	uint32_t old = 0;
+
+	iomapi_rank_take(env, m->rank, true);
+	iomapi_lock_ahead(env, "mutex", m->rank);
+	if (iomapi_unlikely(!iomapi_cas(&m->word, &old, IOMAPI_MUTEX_HELD)))
+		iomapi_mutex_wait(env, m);
+}
+static inline void iomapi_mutex_unlock(struct iomap_env *env, struct iomap_mutex *m)
+{
+	uint32_t old;
+
+	iomapi_unlock_ahead(env, m->rank);
+	iomapi_rank_drop(env, m->rank);
+	old = __atomic_exchange_n(&m->word, 0, __ATOMIC_ACQ_REL);
+	iomapi_assert(old);
+	if (iomapi_unlikely(old > IOMAPI_MUTEX_HELD))
+		iomapi_mutex_wake(env, m);
+}
+
 /* ---- drivers: how an object wait makes I/O progress ---- */
 struct iomapi_driver {		/* embedded in an ioq */
 	struct iomap_list node;
