@@ -32,7 +32,15 @@ struct iomapi_self {
 	uint8_t ranks[IOMAPI_MAX_RANKS];
 };
 _Static_assert(sizeof(struct iomapi_self) <= 256, "fits what sync->self promises");
-struct iomapi_self *iomapi_self(struct iomap_env *env);
+/* No call where the client brings no threads: the third word of struct iomap_env says so. */
+extern _Thread_local struct iomapi_self iomapi_plain_self;
+struct iomapi_self *iomapi_self_hook(struct iomap_env *env);
+static inline struct iomapi_self *iomapi_self(struct iomap_env *env)
+{
+	if (iomapi_likely(((const iomap_word *)(const void *)env)[2]))
+		return &iomapi_plain_self;
+	return iomapi_self_hook(env);
+}
 
 /*
  * Debug builds: this thread takes or drops a lock of that rank.  sync.c calls them for the public

@@ -315,7 +315,7 @@ IOMAP_API void iomap_txn_scope_end(struct iomap_env *env, unsigned saved)
 
 /* ---- the environment's operations as the rooms see them ---- */
 
-struct iomapi_self *iomapi_self(struct iomap_env *env)
+struct iomapi_self *iomapi_self_hook(struct iomap_env *env)
 {
 	return env->sync.self(env->opts.sync_arg);
 }
@@ -373,12 +373,12 @@ static void default_wake(void *arg, const iomap_word *word, unsigned nr)
 	errno = saved;
 }
 
+_Thread_local struct iomapi_self iomapi_plain_self;
+
 static void *default_self(void *arg)
 {
-	static _Thread_local uint64_t words[256 / sizeof(uint64_t)];
-
 	(void)arg;
-	return words;
+	return &iomapi_plain_self;
 }
 
 struct default_thread {
@@ -444,5 +444,6 @@ void iomapi_sync_defaults(struct iomap_env *env)
 		.wait = default_wait, .wake = default_wake, .self = default_self,
 		.spawn = default_spawn, .join = default_join, .yield = default_yield,
 	};
+	env->plain_self = 1;
 	env->opts.sync_arg = env;
 }
