@@ -413,9 +413,8 @@ IOMAPI_INLINE bool end_locked(struct iomapi_mapping *mapping, struct iomap_folio
 		iomapi_mapping_retag(mapping, folio, fail(mapping, folio), 0);
 	flags = iomapi_load(&folio->flags);
 	iomapi_assert(flags & IOMAP_FOLIO_WRITEBACK && !iomapi_load(&folio->write_pending));
-	iomapi_tree_retag(&mapping->tree, folio, 0, writeback);
-	if (mapping->tree.tags & towrite && !(flags & IOMAP_FOLIO_DIRTY))
-		iomapi_tree_retag(&mapping->tree, folio, 0, towrite);
+	iomapi_tree_retag(&mapping->tree, folio, 0,
+			  flags & IOMAP_FOLIO_DIRTY ? writeback : writeback | towrite);
 	if (iomapi_likely(!can_drop_behind(folio, flags)))
 		return true;
 	iomapi_mapping_detach(mapping, folio, true);
