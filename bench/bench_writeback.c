@@ -36,7 +36,7 @@ struct options {
 	const char *device, *destroy;
 	const struct peer_ops *peer;
 	enum pattern pattern;
-	uint64_t pages;
+	uint64_t pages, at;		/* at: page of the file where the first one lies */
 	unsigned repeat;
 	bool large_folios, frames, warmup, json;
 };
@@ -60,7 +60,7 @@ static void choose(struct bench *b)
 {
 	static const unsigned percent[] = { [DENSE90] = 90, [DENSE50] = 50 };
 	uint64_t seed = 42;
-	int64_t page = 0;
+	int64_t page = (int64_t)b->opts.at;
 
 	for (uint64_t i = 0; i < b->opts.pages; i++) {
 		switch (b->opts.pattern) {
@@ -291,8 +291,8 @@ static int run(struct bench *b)
 
 static int usage(void)
 {
-	fputs("usage: bench_writeback [--device SPEC] [--pages N] [--frames] [--repeat K]\n"
-	      "                       [--pattern seq|dense90|dense50|stride2|random]\n"
+	fputs("usage: bench_writeback [--device SPEC] [--pages N] [--at PAGE] [--frames]\n"
+	      "                       [--pattern seq|dense90|dense50|stride2|random] [--repeat K]\n"
 	      "                       [--peer sqe-per-page|writev|kernel] [--large-folios]\n"
 	      "                       [--no-warmup] [--json] [--destroy DEVICE]\n"
 	      "--large-folios: for --peer kernel and --pattern seq\n",
@@ -317,6 +317,7 @@ static const struct option table[] = {
 	{ "peer", required_argument, NULL, 'P' },
 	{ "large-folios", no_argument, NULL, 'l' },
 	{ "pages", required_argument, NULL, 'n' },
+	{ "at", required_argument, NULL, 'a' },
 	{ "repeat", required_argument, NULL, 'r' },
 	{ "frames", no_argument, NULL, 'f' },
 	{ "no-warmup", no_argument, NULL, 'w' },
@@ -345,6 +346,8 @@ static bool parse_one(int c, struct options *o)
 		return true;
 	case 'n':
 		return measure_number(optarg, 1u << 28, &o->pages);
+	case 'a':
+		return measure_number(optarg, 1ull << 40, &o->at);
 	case 'r':
 		if (!measure_number(optarg, MEASURE_MAX, &value))
 			return false;

@@ -3,8 +3,10 @@
  * iomap/trace.h - what happens, in the order it happens.
  *
  * For whoever looks for a fault or draws a timeline.  The events are the steps of a dirty page's
- * journey plus the begin-end loop.  The hook is set in the environment's options; without one an
- * event costs one predicted branch.
+ * journey, of reading and zeroing, plus the begin-end loop.  The hook is set in the environment's
+ * options; without one an event costs one predicted branch.  doc/trace.md says when each event
+ * comes and which fields it fills in; where the library was built with probes (USDT), the same
+ * events are to be had from outside the process, under the kernel's names where it has such.
  *   hook     any thread, leaf locks held: copy the record and return.
  */
 #ifndef IOMAP_TRACE_H
@@ -24,6 +26,10 @@ enum iomap_trace_event {
 	IOMAP_TRACE_FILE_SYNC, IOMAP_TRACE_FLUSH,
 	IOMAP_TRACE_IOEND_MERGE,	/* one that has ended joins the one named by into */
 	IOMAP_TRACE_CALLBACK,		/* end_io or folio_written: result is how deep, from 1 */
+	IOMAP_TRACE_SRCMAP,		/* the second map that begin gave, where data come from */
+	IOMAP_TRACE_READ_FOLIO, IOMAP_TRACE_READAHEAD,	/* start of it; FOLIO_READ is an end */
+	IOMAP_TRACE_FOLIO_RELEASE,	/* per-block state freed: result 1; 0: it is needed */
+	IOMAP_TRACE_ZERO,		/* a part of a folio was overwritten with zeros */
 };
 enum iomap_trace_why {		/* why a range could not join the ioend before it */
 	IOMAP_WHY_FIRST, IOMAP_WHY_KIND, IOMAP_WHY_FILE, IOMAP_WHY_DEVICE, IOMAP_WHY_SIZE,
@@ -41,7 +47,8 @@ struct iomap_trace_record {
 	uint32_t type, flags;
 	uint64_t id;			/* of the ioend, bio or direct I/O */
 	/* Why the ioend began: enum iomap_trace_why.  ADD_TO_IOEND has result 1 where it did. */
-	uint32_t why, spare32;
+	uint32_t why;
+	uint32_t writeback;		/* MAP: 1 set for writeback, 0 by begin */
 	uint64_t into;			/* IOEND_MERGE: the id of the ioend that absorbs it */
 };
 IOMAP_API const char *iomap_trace_name(enum iomap_trace_event event);

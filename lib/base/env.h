@@ -33,7 +33,15 @@ struct iomapi_self {
 	uint8_t ranks[IOMAPI_MAX_RANKS];
 };
 _Static_assert(sizeof(struct iomapi_self) <= 256, "fits what sync->self promises");
-struct iomapi_self *iomapi_self(struct iomap_env *env);
+/* No call where the client brings no threads: the third word of struct iomap_env says so. */
+extern _Thread_local struct iomapi_self iomapi_plain_self;
+struct iomapi_self *iomapi_self_hook(struct iomap_env *env);
+static inline struct iomapi_self *iomapi_self(struct iomap_env *env)
+{
+	if (iomapi_likely(((const iomap_word *)(const void *)env)[2]))
+		return &iomapi_plain_self;
+	return iomapi_self_hook(env);
+}
 
 /*
  * Debug builds: this thread takes or drops a lock of that rank.  sync.c calls them for the public
@@ -94,6 +102,34 @@ static inline void iomapi_unlock_ahead(struct iomap_env *env, unsigned rank)
 {
 	if (iomapi_unlikely(((const iomap_word *)(const void *)env)[1]))
 		iomapi_unlock_hook(env, rank);
+}
+
+/*
+ * The public mutex, for those who lock one for each folio: no call where it is free.  The words of
+ * a mutex are sync.c's business; here only that a free one is 0.
+ */
+#define IOMAPI_MUTEX_HELD	1u
+void iomapi_mutex_wait(struct iomap_env *env, struct iomap_mutex *m);
+void iomapi_mutex_wake(struct iomap_env *env, struct iomap_mutex *m);
+static inline void iomapi_mutex_lock(struct iomap_env *env, struct iomap_mutex *m)
+{
+	uint32_t old = 0;
+
+	iomapi_rank_take(env, m->rank, true);
+	iomapi_lock_ahead(env, "mutex", m->rank);
+	if (iomapi_unlikely(!iomapi_cas(&m->word, &old, IOMAPI_MUTEX_HELD)))
+		iomapi_mutex_wait(env, m);
+}
+static inline void iomapi_mutex_unlock(struct iomap_env *env, struct iomap_mutex *m)
+{
+	uint32_t old;
+
+	iomapi_unlock_ahead(env, m->rank);
+	iomapi_rank_drop(env, m->rank);
+	old = __atomic_exchange_n(&m->word, 0, __ATOMIC_ACQ_REL);
+	iomapi_assert(old);
+	if (iomapi_unlikely(old > IOMAPI_MUTEX_HELD))
+		iomapi_mutex_wake(env, m);
 }
 
 /* ---- drivers: how an object wait makes I/O progress ---- */

@@ -25,6 +25,7 @@ struct iomapi_sleeper {
 struct iomap_env {
 	iomap_word trace_on;			/* first: base/trace.h looks here */
 	iomap_word lock_on;			/* second: iomapi_lock_ahead does */
+	iomap_word plain_self;			/* third: iomapi_self does */
 	struct iomap_env_opts opts;		/* resolved; tables below */
 	struct iomap_sync_ops sync;
 	struct iomap_copy_ops copy;

@@ -56,13 +56,13 @@ void *iomapi_pool_get(struct iomapi_pool *pool, bool may_use_reserve)
 {
 	void *object = NULL;
 
-	iomap_mutex_lock(pool->env, &pool->lock);
+	iomapi_mutex_lock(pool->env, &pool->lock);
 	if (pool->nr_free > (may_use_reserve ? 0 : pool->reserve)) {
 		object = pool->free;
 		pool->free = *pool_link(object);
 		pool->nr_free--;
 	}
-	iomap_mutex_unlock(pool->env, &pool->lock);
+	iomapi_mutex_unlock(pool->env, &pool->lock);
 	return object;
 }
 
@@ -73,12 +73,12 @@ void iomapi_pool_put(struct iomapi_pool *pool, void *object)
 	iomapi_assert((char *)object >= (char *)pool->slab);
 	iomapi_assert((size_t)((char *)object - (char *)pool->slab) < pool->slab_bytes);
 	iomapi_assert((size_t)((char *)object - (char *)pool->slab) % pool->size == 0);
-	iomap_mutex_lock(env, &pool->lock);
+	iomapi_mutex_lock(env, &pool->lock);
 	*pool_link(object) = pool->free;
 	pool->free = object;
 	pool->nr_free++;
 	iomapi_assert(pool->nr_free <= pool->nr);
 	iomapi_add(&pool->freed, 1);
-	iomap_mutex_unlock(env, &pool->lock);
+	iomapi_mutex_unlock(env, &pool->lock);
 	iomap_env_wake(env, &pool->freed, UINT32_MAX);
 }

@@ -24,7 +24,7 @@
 
 #include "base/env_state.h"
 
-#define MUTEX_HELD	1u
+#define MUTEX_HELD	IOMAPI_MUTEX_HELD
 #define MUTEX_WAITED	2u
 
 #define RW_READER	1u
@@ -96,21 +96,21 @@ IOMAP_API void iomap_mutex_init(struct iomap_mutex *m, unsigned rank)
 	m->rank = rank;
 }
 
-static void mutex_acquire(struct iomap_env *env, struct iomap_mutex *m)
+void iomapi_mutex_wait(struct iomap_env *env, struct iomap_mutex *m)
 {
-	uint32_t old = 0;
-
-	iomapi_lock_ahead(env, "mutex", m->rank);
-	if (iomapi_likely(iomapi_cas(&m->word, &old, MUTEX_HELD)))
-		return;
 	while (__atomic_exchange_n(&m->word, MUTEX_WAITED, __ATOMIC_ACQ_REL))
 		iomapi_sleep(env, &m->word, MUTEX_WAITED, IOMAP_FOREVER);
 }
 
+/* It is free by now, and perhaps gone: the word is but an address. */
+void iomapi_mutex_wake(struct iomap_env *env, struct iomap_mutex *m)
+{
+	iomapi_wake(env, &m->word, 1);
+}
+
 IOMAP_API void iomap_mutex_lock(struct iomap_env *env, struct iomap_mutex *m)
 {
-	iomapi_rank_take(env, m->rank, true);
-	mutex_acquire(env, m);
+	iomapi_mutex_lock(env, m);
 }
 
 IOMAP_API bool iomap_mutex_trylock(struct iomap_env *env, struct iomap_mutex *m)
@@ -128,14 +128,7 @@ IOMAP_API bool iomap_mutex_trylock(struct iomap_env *env, struct iomap_mutex *m)
 
 IOMAP_API void iomap_mutex_unlock(struct iomap_env *env, struct iomap_mutex *m)
 {
-	uint32_t old;
-
-	iomapi_unlock_ahead(env, m->rank);
-	iomapi_rank_drop(env, m->rank);
-	old = __atomic_exchange_n(&m->word, 0, __ATOMIC_ACQ_REL);
-	iomapi_assert(old);
-	if (iomapi_unlikely(old == MUTEX_WAITED))
-		iomapi_wake(env, &m->word, 1);
+	iomapi_mutex_unlock(env, m);
 }
 
 /* ---- rwlock ---- */
@@ -322,7 +315,7 @@ IOMAP_API void iomap_txn_scope_end(struct iomap_env *env, unsigned saved)
 
 /* ---- the environment's operations as the rooms see them ---- */
 
-struct iomapi_self *iomapi_self(struct iomap_env *env)
+struct iomapi_self *iomapi_self_hook(struct iomap_env *env)
 {
 	return env->sync.self(env->opts.sync_arg);
 }
@@ -380,12 +373,12 @@ static void default_wake(void *arg, const iomap_word *word, unsigned nr)
 	errno = saved;
 }
 
+_Thread_local struct iomapi_self iomapi_plain_self;
+
 static void *default_self(void *arg)
 {
-	static _Thread_local uint64_t words[256 / sizeof(uint64_t)];
-
 	(void)arg;
-	return words;
+	return &iomapi_plain_self;
 }
 
 struct default_thread {
@@ -451,5 +444,6 @@ void iomapi_sync_defaults(struct iomap_env *env)
 		.wait = default_wait, .wake = default_wake, .self = default_self,
 		.spawn = default_spawn, .join = default_join, .yield = default_yield,
 	};
+	env->plain_self = 1;
 	env->opts.sync_arg = env;
 }

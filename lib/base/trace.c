@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * base/trace.c - names of the events, and the way of one to the hook.
+ * base/trace.c - names of the events, and the way of one to who listens.
  *
  * Threads: any; the hook is set when the environment is made and never changes.
  */
@@ -30,6 +30,11 @@ static const char *const trace_names[] = {
 	[IOMAP_TRACE_FLUSH] = "flush",
 	[IOMAP_TRACE_IOEND_MERGE] = "ioend_merge",
 	[IOMAP_TRACE_CALLBACK] = "callback",
+	[IOMAP_TRACE_SRCMAP] = "srcmap",
+	[IOMAP_TRACE_READ_FOLIO] = "read_folio",
+	[IOMAP_TRACE_READAHEAD] = "readahead",
+	[IOMAP_TRACE_FOLIO_RELEASE] = "folio_release",
+	[IOMAP_TRACE_ZERO] = "zero",
 };
 
 IOMAP_API const char *iomap_trace_name(enum iomap_trace_event event)
@@ -43,6 +48,10 @@ void iomapi_trace_emit(struct iomap_env *env, struct iomap_trace_record *record)
 {
 	const struct iomap_env_opts *opts = iomapi_env_opts(env);
 
+	if (iomapi_probed())
+		iomapi_probe(record);
+	if (!iomapi_hooked(env))
+		return;
 	record->struct_size = sizeof(*record);
 	record->time_ns = iomapi_now(env);
 	opts->trace(opts->trace_arg, record);

@@ -129,9 +129,31 @@ void iomapi_driver_del(struct iomap_env *env, struct iomapi_driver *driver)
 
 /* ---- events ---- */
 
+static uint32_t nr_sleepers(struct iomap_env *env)
+{
+	return __atomic_fetch_add(&env->nr_sleepers, 0, __ATOMIC_SEQ_CST);
+}
+
 static bool nobody_sleeps(struct iomap_env *env)
 {
-	return !__atomic_fetch_add(&env->nr_sleepers, 0, __ATOMIC_SEQ_CST);
+	return !nr_sleepers(env);
+}
+
+/*
+ * There is no sleeper, or only this thread, for another word: it drives, and wakes for each thing
+ * that ends.  Who comes after the count was read looks at its word after it has counted itself.
+ */
+static bool nobody_waits(struct iomap_env *env, const iomap_word *word)
+{
+	uint32_t nr = nr_sleepers(env);
+	const struct iomapi_sleeper *s;
+
+	if (iomapi_likely(!nr))
+		return true;
+	if (nr > 1)
+		return false;
+	s = iomapi_self(env)->sleeper;
+	return s && s->env == env && s->word != word;
 }
 
 /* Drivers to be kicked once wait_lock is dropped; each held. */
@@ -275,7 +297,7 @@ static bool wake_some(struct iomap_env *env, const iomap_word *word, unsigned *n
 
 IOMAP_API void iomap_env_wake(struct iomap_env *env, const iomap_word *word, unsigned nr)
 {
-	if (nobody_sleeps(env))
+	if (nobody_waits(env, word))
 		return;
 	while (!wake_some(env, word, &nr))
 		;

@@ -231,6 +231,8 @@ int iomapi_read_folio(struct iomap_folio *folio, const struct iomap_ops *ops,
 		return -EINVAL;
 	}
 	fill_start(&f, folio);
+	iomapi_trace(f.env, .event = IOMAP_TRACE_READ_FOLIO, .inode = inode, .pos = f.pos,
+		     .len = f.size);
 	end = iomapi_min(f.file_size, iomapi_end(f.pos, f.size));
 	iter.len = end > f.pos ? (uint64_t)(end - f.pos) : 0;
 	while ((rc = iomap_iter(&iter, ops)) > 0)
@@ -355,6 +357,8 @@ static int readahead(struct iomap_inode *inode, int64_t *pos, int64_t end,
 
 	if (!read_ops_ok(f.ops))
 		return -EINVAL;
+	iomapi_trace(f.env, .event = IOMAP_TRACE_READAHEAD, .inode = inode, .pos = *pos,
+		     .len = (uint64_t)(end - *pos));
 	while (!rc && at < stop) {
 		rc = gather(&w, inode, &at, stop, op_flags);
 		if (rc || !w.nr)

@@ -176,10 +176,10 @@ IOMAP_API void iomap_cache_stats(struct iomap_cache *cache, struct iomap_cache_s
 		.zeroed_beyond_eof = iomapi_load(&cache->zeroed_beyond_eof),
 	};
 
-	iomap_mutex_lock(cache->env, &cache->lock);
+	iomapi_mutex_lock(cache->env, &cache->lock);
 	s.misses = cache->misses;
 	s.bytes = (uint64_t)(cache->arena.nr_pages - cache->arena.nr_free) << IOMAPI_PAGE_BITS;
-	iomap_mutex_unlock(cache->env, &cache->lock);
+	iomapi_mutex_unlock(cache->env, &cache->lock);
 	__builtin_memcpy(stats, &s, s.struct_size);
 }
 
@@ -244,10 +244,10 @@ int iomapi_cache_get(struct iomap_inode *inode, int64_t pos, uint32_t size, uint
 	struct iomapi_cached *cached;
 	void *mem;
 
-	iomap_mutex_lock(cache->env, &cache->lock);
+	iomapi_mutex_lock(cache->env, &cache->lock);
 	mem = get_memory(cache, &size, min, less, next ? mapping->next_mem : NULL);
 	if (!mem) {
-		iomap_mutex_unlock(cache->env, &cache->lock);
+		iomapi_mutex_unlock(cache->env, &cache->lock);
 		return -ENOMEM;
 	}
 	cached = cached_at(cache, mem);
@@ -258,7 +258,7 @@ int iomapi_cache_get(struct iomap_inode *inode, int64_t pos, uint32_t size, uint
 	};
 	list(cache, cached, false);
 	cache->misses++;
-	iomap_mutex_unlock(cache->env, &cache->lock);
+	iomapi_mutex_unlock(cache->env, &cache->lock);
 	*folio = &cached->folio;
 	return 0;
 }
@@ -268,12 +268,12 @@ void iomapi_cache_forget(struct iomap_folio *folio, bool free)
 	struct iomapi_cached *cached = iomapi_cached(folio);
 	struct iomap_cache *cache = cached->cache;
 
-	iomap_mutex_lock(cache->env, &cache->lock);
+	iomapi_mutex_lock(cache->env, &cache->lock);
 	unlist(cache, cached);
 	folio->inode = NULL;
 	if (free)
 		iomapi_arena_free(&cache->arena, folio->mem, pages_of(folio->size));
-	iomap_mutex_unlock(cache->env, &cache->lock);
+	iomapi_mutex_unlock(cache->env, &cache->lock);
 }
 
 void iomapi_cache_free(struct iomap_folio *folio)
@@ -281,9 +281,9 @@ void iomapi_cache_free(struct iomap_folio *folio)
 	struct iomap_cache *cache = iomapi_cached(folio)->cache;
 
 	iomapi_assert(!folio->inode && !(iomapi_load(&folio->flags) & IOMAPI_FOLIO_KEEP));
-	iomap_mutex_lock(cache->env, &cache->lock);
+	iomapi_mutex_lock(cache->env, &cache->lock);
 	iomapi_arena_free(&cache->arena, folio->mem, pages_of(folio->size));
-	iomap_mutex_unlock(cache->env, &cache->lock);
+	iomapi_mutex_unlock(cache->env, &cache->lock);
 }
 
 void iomapi_cache_list_again(struct iomap_folio *folio, bool first)
@@ -291,10 +291,10 @@ void iomapi_cache_list_again(struct iomap_folio *folio, bool first)
 	struct iomapi_cached *cached = iomapi_cached(folio);
 	struct iomap_cache *cache = cached->cache;
 
-	iomap_mutex_lock(cache->env, &cache->lock);
+	iomapi_mutex_lock(cache->env, &cache->lock);
 	unlist(cache, cached);
 	list(cache, cached, first);
-	iomap_mutex_unlock(cache->env, &cache->lock);
+	iomapi_mutex_unlock(cache->env, &cache->lock);
 }
 
 /* ---- reclaim ---- */
@@ -368,14 +368,14 @@ static void isolate(struct iomap_cache *cache, struct scan *scan, uint64_t want)
 
 	scan->nr = 0;
 	scan->bytes = 0;
-	iomap_mutex_lock(cache->env, &cache->lock);
+	iomapi_mutex_lock(cache->env, &cache->lock);
 	step = iomapi_min(cache->nr_lru, SCAN_STEP);
 	scan->budget = step ? scan->budget : 0;
 	for (; step && scan->budget && scan->nr < VICTIMS && scan->bytes < want; step--) {
 		scan->budget--;
 		look_at(cache, scan);
 	}
-	iomap_mutex_unlock(cache->env, &cache->lock);
+	iomapi_mutex_unlock(cache->env, &cache->lock);
 }
 
 /* The inode is held; is the folio still there, and still nobody's?  Bytes. */
@@ -385,13 +385,13 @@ static uint64_t drop(struct iomap_cache *cache, const struct victim *victim)
 	struct iomap_folio *folio = victim->folio;
 	uint64_t bytes = 0;
 
-	iomap_mutex_lock(cache->env, &mapping->lock);
+	iomapi_mutex_lock(cache->env, &mapping->lock);
 	if (iomapi_tree_find(&mapping->tree, victim->pos) == folio &&
 	    !is_busy(folio, iomapi_load(&folio->flags))) {
 		bytes = folio->size;
 		iomapi_mapping_detach(mapping, folio, true);
 	}
-	iomap_mutex_unlock(cache->env, &mapping->lock);
+	iomapi_mutex_unlock(cache->env, &mapping->lock);
 	return bytes;
 }
 
@@ -400,9 +400,9 @@ static uint64_t scan_lru(struct iomap_cache *cache, uint64_t want, bool *ending)
 	struct scan scan = { .nr = 0 };
 	uint64_t freed = 0;
 
-	iomap_mutex_lock(cache->env, &cache->lock);
+	iomapi_mutex_lock(cache->env, &cache->lock);
 	scan.budget = 2 * (uint64_t)cache->nr_lru;	/* everybody's second chance, too */
-	iomap_mutex_unlock(cache->env, &cache->lock);
+	iomapi_mutex_unlock(cache->env, &cache->lock);
 	while (freed < want && scan.budget) {
 		isolate(cache, &scan, want - freed);
 		for (unsigned i = 0; i < scan.nr; i++) {
@@ -462,7 +462,7 @@ static struct iomap_inode *next_dirty_inode(struct iomap_cache *cache)
 	struct iomap_inode *inode = NULL;
 	struct iomap_list *node;
 
-	iomap_mutex_lock(cache->env, &cache->lock);
+	iomapi_mutex_lock(cache->env, &cache->lock);
 	node = iomap_list_pop(&cache->dirty_inodes);
 	if (node) {
 		iomap_list_add_tail(&cache->dirty_inodes, node);
@@ -473,7 +473,7 @@ static struct iomap_inode *next_dirty_inode(struct iomap_cache *cache)
 		if (!inode->ops->tryget(inode))
 			inode = NULL;
 	}
-	iomap_mutex_unlock(cache->env, &cache->lock);
+	iomapi_mutex_unlock(cache->env, &cache->lock);
 	return inode;
 }
 

@@ -248,6 +248,11 @@ void iomapi_folio_start_writeback(struct iomap_folio *folio);
 /* Clear the dirty bits of a range just before it is offered (I81).  Whole blocks: those it
  * touches. */
 void iomapi_folio_clear_dirty(struct iomap_folio *folio, size_t off, size_t len);
+/* The same for the whole of a folio of one block, which has no state. */
+static inline void iomapi_folio_clear_dirty_flag(struct iomap_folio *folio)
+{
+	(void)iomapi_and(&folio->flags, ~(uint32_t)IOMAP_FOLIO_DIRTY);
+}
 /* The next dirty range at or after *off and before end, in blocks of the inode: false when there is
  * none.  A folio without state that is DIRTY is dirty all over. */
 bool iomapi_folio_next_dirty(struct iomap_folio *folio, size_t *off, size_t end, size_t *len);

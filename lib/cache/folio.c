@@ -200,14 +200,14 @@ static void tag_dirty(struct iomap_folio *folio, bool unsure)
 	struct iomapi_mapping *mapping = iomapi_mapping(inode);
 	bool first;
 
-	iomap_mutex_lock(cache->env, &mapping->lock);
+	iomapi_mutex_lock(cache->env, &mapping->lock);
 	first = !(mapping->tree.tags & IOMAPI_TAG_BIT(IOMAPI_TAG_DIRTY));
 	iomapi_assert(unsure || !has_tag_dirty(mapping, folio));
 	if (!unsure || !has_tag_dirty(mapping, folio)) {
 		account(folio, &cache->dirty, 1);
 		iomapi_mapping_retag(mapping, folio, IOMAPI_TAG_BIT(IOMAPI_TAG_DIRTY), 0);
 	}
-	iomap_mutex_unlock(cache->env, &mapping->lock);
+	iomapi_mutex_unlock(cache->env, &mapping->lock);
 	if (first && inode->ops && inode->ops->dirty_inode)
 		inode->ops->dirty_inode(inode, IOMAP_DIRTY_PAGES);
 }
@@ -251,13 +251,13 @@ static void forget(struct iomap_folio *folio, uint32_t flags, unsigned tags)
 	if (!old)
 		return;
 	mapping = iomapi_mapping(folio->inode);
-	iomap_mutex_lock(cache->env, &mapping->lock);
+	iomapi_mutex_lock(cache->env, &mapping->lock);
 	if (old & IOMAP_FOLIO_DIRTY)
 		account(folio, &cache->dirty, -1);
 	if (old & IOMAP_FOLIO_FAILED)
 		account(folio, &cache->failed, -1);
 	iomapi_mapping_retag(mapping, folio, 0, tags);
-	iomap_mutex_unlock(cache->env, &mapping->lock);
+	iomapi_mutex_unlock(cache->env, &mapping->lock);
 	iomapi_cache_note_room(cache);
 	iomapi_cache_relist(folio, iomapi_load(&folio->flags), false);
 }
@@ -284,9 +284,12 @@ void iomapi_folio_cancel(struct iomap_folio *folio)
 IOMAP_API bool iomap_folio_release(struct iomap_folio *folio)
 {
 	/* Of a failed folio the state says which of its content is good. */
-	if (iomapi_load(&folio->flags) & IOMAP_FOLIO_FAILED)
-		return false;
-	return iomapi_folio_state_free(folio);
+	bool freed = !(iomapi_load(&folio->flags) & IOMAP_FOLIO_FAILED) &&
+		     iomapi_folio_state_free(folio);
+
+	iomapi_trace(env_of(folio), .event = IOMAP_TRACE_FOLIO_RELEASE, .inode = folio->inode,
+		     .pos = folio->pos, .len = folio->size, .result = freed);
+	return freed;
 }
 
 IOMAP_API void iomap_folio_invalidate(struct iomap_folio *folio, size_t off, size_t len)
@@ -317,9 +320,9 @@ void iomapi_folio_set_failed(struct iomap_folio *folio)
 	struct iomapi_mapping *mapping = iomapi_mapping(folio->inode);
 	struct iomap_env *env = mapping->cache->env;
 
-	iomap_mutex_lock(env, &mapping->lock);
+	iomapi_mutex_lock(env, &mapping->lock);
 	iomapi_mapping_retag(mapping, folio, fail(mapping, folio), 0);
-	iomap_mutex_unlock(env, &mapping->lock);
+	iomapi_mutex_unlock(env, &mapping->lock);
 }
 
 void iomapi_folio_clear_failed(struct iomap_folio *folio)
@@ -334,13 +337,13 @@ bool iomapi_folio_clear_failed_since(struct iomap_folio *folio, iomap_word failu
 	bool same;
 
 	/* fail() is under this lock too */
-	iomap_mutex_lock(cache->env, &mapping->lock);
+	iomapi_mutex_lock(cache->env, &mapping->lock);
 	same = iomapi_load(&mapping->failures) == failures;
 	if (same && iomapi_and(&folio->flags, ~(uint32_t)IOMAP_FOLIO_FAILED) & IOMAP_FOLIO_FAILED) {
 		account(folio, &cache->failed, -1);
 		iomapi_mapping_retag(mapping, folio, 0, IOMAPI_TAG_BIT(IOMAPI_TAG_FAILED));
 	}
-	iomap_mutex_unlock(cache->env, &mapping->lock);
+	iomapi_mutex_unlock(cache->env, &mapping->lock);
 	if (same) {
 		iomapi_cache_note_room(cache);
 		iomapi_cache_relist(folio, iomapi_load(&folio->flags), false);
@@ -366,10 +369,10 @@ void iomapi_folio_start_writeback(struct iomap_folio *folio)
 	mapping = iomapi_mapping(folio->inode);
 	cache = iomapi_cached(folio)->cache;
 	account(folio, &cache->writeback, 1);
-	iomap_mutex_lock(cache->env, &mapping->lock);
+	iomapi_mutex_lock(cache->env, &mapping->lock);
 	iomapi_mapping_retag(mapping, folio, IOMAPI_TAG_BIT(IOMAPI_TAG_WRITEBACK),
 			     IOMAPI_TAG_BIT(IOMAPI_TAG_DIRTY));
-	iomap_mutex_unlock(cache->env, &mapping->lock);
+	iomapi_mutex_unlock(cache->env, &mapping->lock);
 	account(folio, &cache->dirty, -1);
 }
 
@@ -410,9 +413,8 @@ IOMAPI_INLINE bool end_locked(struct iomapi_mapping *mapping, struct iomap_folio
 		iomapi_mapping_retag(mapping, folio, fail(mapping, folio), 0);
 	flags = iomapi_load(&folio->flags);
 	iomapi_assert(flags & IOMAP_FOLIO_WRITEBACK && !iomapi_load(&folio->write_pending));
-	iomapi_tree_retag(&mapping->tree, folio, 0, writeback);
-	if (mapping->tree.tags & towrite && !(flags & IOMAP_FOLIO_DIRTY))
-		iomapi_tree_retag(&mapping->tree, folio, 0, towrite);
+	iomapi_tree_retag(&mapping->tree, folio, 0,
+			  flags & IOMAP_FOLIO_DIRTY ? writeback : writeback | towrite);
 	if (iomapi_likely(!can_drop_behind(folio, flags)))
 		return true;
 	iomapi_mapping_detach(mapping, folio, true);
@@ -436,7 +438,7 @@ static void end_batch(struct iomap_folio **folios, unsigned nr)
 	struct iomap_env *env = cache->env;
 	uint64_t bytes = 0, left = 0;
 
-	iomap_mutex_lock(env, &mapping->lock);
+	iomapi_mutex_lock(env, &mapping->lock);
 	for (unsigned i = 0; i < nr; i++) {
 		bytes += folios[i]->size;
 		if (iomapi_likely(end_locked(mapping, folios[i])))
@@ -444,7 +446,7 @@ static void end_batch(struct iomap_folio **folios, unsigned nr)
 	}
 	iomapi_cache_account(&cache->writeback, -(int64_t)bytes);
 	iomapi_cache_note_room(cache);
-	iomap_mutex_unlock(env, &mapping->lock);
+	iomapi_mutex_unlock(env, &mapping->lock);
 	for (; left; left &= left - 1)
 		let_go(env, folios[__builtin_ctzll(left)]);
 }
@@ -464,11 +466,11 @@ void iomapi_folio_end_writeback(struct iomap_folio *folio)
 	int64_t bytes = folio->size;
 	bool left;
 
-	iomap_mutex_lock(cache->env, &mapping->lock);
+	iomapi_mutex_lock(cache->env, &mapping->lock);
 	left = end_locked(mapping, folio);
 	iomapi_cache_account(&cache->writeback, -bytes);
 	iomapi_cache_note_room(cache);
-	iomap_mutex_unlock(cache->env, &mapping->lock);
+	iomapi_mutex_unlock(cache->env, &mapping->lock);
 	if (iomapi_likely(left))
 		let_go(cache->env, folio);
 }

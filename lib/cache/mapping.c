@@ -34,12 +34,12 @@ static struct iomap_env *env_of(const struct iomapi_mapping *mapping)
 
 static void lock(struct iomapi_mapping *mapping)
 {
-	iomap_mutex_lock(env_of(mapping), &mapping->lock);
+	iomapi_mutex_lock(env_of(mapping), &mapping->lock);
 }
 
 static void unlock(struct iomapi_mapping *mapping)
 {
-	iomap_mutex_unlock(env_of(mapping), &mapping->lock);
+	iomapi_mutex_unlock(env_of(mapping), &mapping->lock);
 }
 
 struct iomap_cache *iomapi_cache_of(struct iomap_inode *inode)
@@ -75,13 +75,13 @@ void iomapi_mapping_note_dirty(struct iomapi_mapping *mapping)
 	bool dirty = mapping->tree.tags & IOMAPI_TAG_BIT(IOMAPI_TAG_DIRTY);
 	struct iomap_cache *cache = mapping->cache;
 
-	iomap_mutex_lock(cache->env, &cache->lock);
+	iomapi_mutex_lock(cache->env, &cache->lock);
 	if (dirty)
 		iomap_list_add_tail(&cache->dirty_inodes, &mapping->dirty_node);
 	else
 		iomap_list_del(&mapping->dirty_node);
 	iomapi_add(&cache->nr_dirty_inodes, dirty ? 1 : -1u);
-	iomap_mutex_unlock(cache->env, &cache->lock);
+	iomapi_mutex_unlock(cache->env, &cache->lock);
 }
 
 void iomapi_mapping_detach(struct iomapi_mapping *mapping, struct iomap_folio *folio, bool last)

@@ -87,12 +87,12 @@ static bool wrote_since(struct iomapi_inode *in, struct iomap_env *env,
 {
 	bool yes;
 
-	iomap_mutex_lock(env, &in->wb_lock);
+	iomapi_mutex_lock(env, &in->wb_lock);
 	yes = in->written_elsewhere;
 	for (unsigned i = 0; i < IOMAPI_INODE_DEVICES; i++)
 		if (in->written[i].bdev == bdev && in->written[i].seq > since)
 			yes = true;
-	iomap_mutex_unlock(env, &in->wb_lock);
+	iomapi_mutex_unlock(env, &in->wb_lock);
 	return yes;
 }
 
@@ -116,7 +116,7 @@ static void room_flush_failed(struct iomap_env *env, struct iomap_bdev *bdev, ui
  * it counts as written to a device that is not remembered. */
 static void forget_device(struct iomapi_inode *in, struct iomap_env *env, struct iomap_bdev *bdev)
 {
-	iomap_mutex_lock(env, &in->wb_lock);
+	iomapi_mutex_lock(env, &in->wb_lock);
 	for (unsigned i = 0; i < IOMAPI_INODE_DEVICES; i++) {
 		struct iomapi_written *w = &in->written[i];
 
@@ -125,7 +125,7 @@ static void forget_device(struct iomapi_inode *in, struct iomap_env *env, struct
 		in->written_elsewhere |= !iomapi_bdev_flushed(bdev, w->seq);
 		*w = (struct iomapi_written){ 0 };
 	}
-	iomap_mutex_unlock(env, &in->wb_lock);
+	iomapi_mutex_unlock(env, &in->wb_lock);
 }
 
 static void room_bdev_gone(struct iomap_env *env, struct iomap_bdev *bdev)
@@ -403,14 +403,14 @@ int iomapi_inode_ioend_start(struct iomap_inode *inode, struct iomap_ioend *ioen
 	struct iomapi_inode *in = iomapi_inode(inode);
 	int rc = 0;
 
-	iomap_mutex_lock(inode->env, &in->wb_lock);
+	iomapi_mutex_lock(inode->env, &in->wb_lock);
 	if (in->killed) {
 		rc = -ESTALE;
 	} else {
 		ioend->wb_seq = ++in->wb_seq;
 		iomap_list_add_tail(&in->inflight, &ioend->inflight);
 	}
-	iomap_mutex_unlock(inode->env, &in->wb_lock);
+	iomapi_mutex_unlock(inode->env, &in->wb_lock);
 	return rc;
 }
 
@@ -425,10 +425,10 @@ void iomapi_inode_ioend_end(struct iomap_inode *inode, struct iomap_ioend *ioend
 	struct iomapi_inode *in = iomapi_inode(inode);
 	struct iomap_env *env = inode->env;
 
-	iomap_mutex_lock(env, &in->wb_lock);
+	iomapi_mutex_lock(env, &in->wb_lock);
 	iomap_list_del(&ioend->inflight);
 	iomapi_add(&in->wb_done, 1);
-	iomap_mutex_unlock(env, &in->wb_lock);
+	iomapi_mutex_unlock(env, &in->wb_lock);
 	iomap_env_wake(env, &in->wb_done, UINT_MAX);
 }
 
@@ -450,7 +450,7 @@ void iomapi_inode_note_written(struct iomap_inode *inode, struct iomap_bdev *bde
 
 	if (!bdev || !seq)
 		return;
-	iomap_mutex_lock(inode->env, &in->wb_lock);
+	iomapi_mutex_lock(inode->env, &in->wb_lock);
 	for (unsigned i = 0; i < IOMAPI_INODE_DEVICES; i++) {
 		if (in->written[i].bdev == bdev || (!w && is_free(&in->written[i])))
 			w = &in->written[i];
@@ -463,7 +463,7 @@ void iomapi_inode_note_written(struct iomap_inode *inode, struct iomap_bdev *bde
 		w->bdev = bdev;
 		w->seq = seq;
 	}
-	iomap_mutex_unlock(inode->env, &in->wb_lock);
+	iomapi_mutex_unlock(inode->env, &in->wb_lock);
 	/* A flush that failed before this was noted has not found it (H9). */
 	iomap_inode_set_error(inode, iomapi_bdev_doubt(bdev, seq));
 }
@@ -473,9 +473,9 @@ IOMAP_API uint64_t iomap_inode_wb_seq(struct iomap_inode *inode)
 	struct iomapi_inode *in = iomapi_inode(inode);
 	uint64_t seq;
 
-	iomap_mutex_lock(inode->env, &in->wb_lock);
+	iomapi_mutex_lock(inode->env, &in->wb_lock);
 	seq = in->wb_seq;
-	iomap_mutex_unlock(inode->env, &in->wb_lock);
+	iomapi_mutex_unlock(inode->env, &in->wb_lock);
 	return seq;
 }
 
@@ -484,14 +484,14 @@ static bool in_flight(struct iomap_inode *inode, uint64_t seq)
 	struct iomapi_inode *in = iomapi_inode(inode);
 	bool yes = false;
 
-	iomap_mutex_lock(inode->env, &in->wb_lock);
+	iomapi_mutex_lock(inode->env, &in->wb_lock);
 	if (!iomap_list_empty(&in->inflight)) {
 		struct iomap_ioend *oldest = iomap_container_of(in->inflight.next,
 								struct iomap_ioend, inflight);
 
 		yes = oldest->wb_seq <= seq;
 	}
-	iomap_mutex_unlock(inode->env, &in->wb_lock);
+	iomapi_mutex_unlock(inode->env, &in->wb_lock);
 	return yes;
 }
 
@@ -520,9 +520,9 @@ IOMAP_API int iomap_inode_kill(struct iomap_inode *inode, int64_t timeout_ns)
 	struct iomapi_inode *in = iomapi_inode(inode);
 	int rc;
 
-	iomap_mutex_lock(inode->env, &in->wb_lock);
+	iomapi_mutex_lock(inode->env, &in->wb_lock);
 	iomapi_store(&in->killed, 1);
-	iomap_mutex_unlock(inode->env, &in->wb_lock);
+	iomapi_mutex_unlock(inode->env, &in->wb_lock);
 	rc = iomap_inode_wait_wb(inode, UINT64_MAX, timeout_ns);
 	if (rc)
 		return rc;

@@ -316,6 +316,11 @@ static int begin_map(struct iomap_iter *iter, const struct iomap_ops *ops)
 		     .bdev = iter->iomap.bdev, .pos = iter->iomap.offset,
 		     .len = iter->iomap.length, .addr = iter->iomap.addr,
 		     .type = iter->iomap.type, .flags = iter->iomap.flags);
+	if (iter->srcmap.type != IOMAP_HOLE)
+		iomapi_trace(inode->env, .event = IOMAP_TRACE_SRCMAP, .inode = inode,
+			     .bdev = iter->srcmap.bdev, .pos = iter->srcmap.offset,
+			     .len = iter->srcmap.length, .addr = iter->srcmap.addr,
+			     .type = iter->srcmap.type, .flags = iter->srcmap.flags);
 	return 1;
 }
 

@@ -186,7 +186,8 @@ int iomapi_reserve(struct iomap_writeback_ctx *wpc, unsigned nr, bool held_too, 
 		uint32_t seen = iomapi_load(iomapi_bio_pool_freed(room->pool));
 
 		/* All or none: two that each take a part would hand it to and fro. */
-		if (st->nr_reserved + iomapi_bio_pool_nr_free(room->pool) >= nr) {
+		if (st->nr_reserved + 1 == nr ||
+		    st->nr_reserved + iomapi_bio_pool_nr_free(room->pool) >= nr) {
 			if (iomapi_ioend_reserve_one(wpc))
 				continue;
 		}

@@ -294,7 +294,7 @@ static int look_at_map(struct adding *a)
 					 a->limits);
 	iomapi_trace(inode->env, .event = IOMAP_TRACE_MAP, .inode = inode, .bdev = map->bdev,
 		     .pos = map->offset, .len = map->length, .addr = map->addr,
-		     .type = map->type, .flags = map->flags, .result = rc);
+		     .type = map->type, .flags = map->flags, .writeback = 1, .result = rc);
 	if (rc)
 		return rc;
 	/* A map may end at the end of the file, inside the last block. */

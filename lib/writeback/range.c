@@ -165,17 +165,33 @@ static void offer_dirty(struct iomap_writeback_ctx *wpc, struct iomap_folio *fol
 	}
 }
 
+/* A folio of one block, inside the file: its flag is all there is to clear, and nothing to look
+ * for. */
+static void offer_block(struct iomap_writeback_ctx *wpc, struct iomap_folio *folio, size_t size,
+			int64_t end_pos, struct iomapi_offer *offer)
+{
+	iomapi_folio_clear_dirty_flag(folio);
+	offer_run(wpc, folio, 0, size, end_pos, offer);
+	if (iomapi_unlikely(offer->stopped))
+		iomapi_folio_set_dirty(folio, offer->off, size - offer->off);
+}
+
 int iomapi_writeback_cached(struct iomap_writeback_ctx *wpc, struct iomap_folio *folio)
 {
 	struct iomap_inode *inode = wpc->inode;
 	struct iomapi_offer offer = { .queued = 0 };
 	int64_t end_pos = iomap_inode_size(inode);
 	uint32_t size = folio->size;
+	size_t inside;
 
 	iomapi_trace(inode->env, .event = IOMAP_TRACE_WRITEBACK_FOLIO, .inode = inode,
 		     .pos = folio->pos, .len = size);
 	iomapi_folio_start_writeback(folio);
-	offer_dirty(wpc, folio, bytes_inside(folio, end_pos, inode->block_bits), end_pos, &offer);
+	inside = bytes_inside(folio, end_pos, inode->block_bits);
+	if (inside == size && size >> inode->block_bits == 1)
+		offer_block(wpc, folio, size, end_pos, &offer);
+	else
+		offer_dirty(wpc, folio, inside, end_pos, &offer);
 	wpc->wbc->bytes_queued += offer.queued;
 	/* Through the inode, and before the folio can be anybody else's. */
 	if (offer.error)

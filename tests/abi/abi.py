@@ -4,6 +4,7 @@
 # What others build against: headers that stand alone, symbols, an installed tree, client programs.
 #
 # usage: abi.py headers | clients | symbols BUILD_DIR | consumers BUILD_DIR
+#        abi.py probes BUILD_DIR ON|OFF
 import concurrent.futures
 import glob
 import os
@@ -120,7 +121,7 @@ def reach(build, library):
     out = run(["nm", "-g", "--defined-only", os.path.join(build, f"lib{library}.a")]).stdout
     names = {line.split()[2] for line in out.splitlines() if len(line.split()) == 3}
     return differ("crosses files without iomap_ or iomapi_",
-                  {n for n in names if not re.match(r"iomapi?_", n)})
+                  {n for n in names if not re.match(r"iomapi?_|_\.stapsdt\.base$", n)})
 
 
 # All that the simulator may need besides libiomap: nothing that knows the time, chance or threads.
@@ -168,6 +169,44 @@ def symbols(build):
         print("no declarations found")
         wrong += 1
     return 1 if wrong else 0
+
+
+# ---- probes ----
+
+SKIP = 77
+
+
+def documented_probes():
+    """Name -> number of arguments, from the table in doc/trace.md."""
+    with open(os.path.join(ROOT, "doc", "trace.md"), encoding="utf-8") as f:
+        found = re.findall(r"^\|.*\| `(iomap_\w+)\(([^)]*)\)` \|", f.read(), re.M)
+    return {name: len(args.split(",")) for name, args in found}
+
+
+def built_probes(library):
+    """(provider, name, number of arguments, semaphore) of each note."""
+    out = run(["readelf", "-n", library]).stdout
+    return [(provider, name, len(args.split()), int(semaphore, 16))
+            for provider, name, semaphore, args in re.findall(
+                r"Provider: (\S+)\n\s*Name: (\S+)\n.*Semaphore: (\S+)\n\s*Arguments: (.*)", out)]
+
+
+def probes(build, built):
+    """The notes of the library are those of the table, and all share one semaphore."""
+    if built != "ON":
+        print("skipped: built without probes, sys/sdt.h (systemtap-sdt-dev) was not there")
+        return SKIP
+    found, table = built_probes(os.path.join(build, "libiomap.so")), documented_probes()
+    names = {name for _, name, _, _ in found}
+    wrong = differ("a provider of probes that is not ours", {p for p, *_ in found} - {"iomap"})
+    wrong += differ("a probe that doc/trace.md does not name", names - set(table))
+    wrong += differ("in doc/trace.md, but no probe", set(table) - names)
+    wrong += differ("a probe with other arguments than in doc/trace.md",
+                    {name for _, name, nr, _ in found if name in table and table[name] != nr})
+    wrong += differ("a probe without the semaphore of the others",
+                    {name for _, name, _, at in found if not at or at != found[0][3]})
+    print(f"probes: {len(found)} notes, {len(table)} in doc/trace.md")
+    return 1 if wrong or not table else 0
 
 
 # ---- consumers ----

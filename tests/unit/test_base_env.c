@@ -231,7 +231,7 @@ CASE(trace_stamps_the_time, "", "An event reaches the hook with size and time; e
 	ck_assert_uint_eq(t.trace[0].len, 4);
 	ck_assert_int_eq(t.trace[0].result, -5);
 	ck_assert_int_gt(t.trace[0].time_ns, 0);
-	for (int i = IOMAP_TRACE_ITER_BEGIN; i <= IOMAP_TRACE_IOEND_MERGE; i++) {
+	for (int i = IOMAP_TRACE_ITER_BEGIN; i <= IOMAP_TRACE_ZERO; i++) {
 		const char *name = iomap_trace_name((enum iomap_trace_event)i);
 
 		ck_assert_ptr_nonnull(name);

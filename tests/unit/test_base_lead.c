@@ -56,7 +56,7 @@ CASE(follower_takes_over, "", "When the leader's wait is over a follower reaps f
 	t_env_stop(&t);
 }
 
-CASE(leader_reaps_for_followers, "",
+CASE(leader_reaps_for_followers, "O44",
      "What a leader reaps ends the wait of the thread it belongs to")
 {
 	struct waiter a = { .word = 0 }, b = { .word = 0 };
