@@ -32,6 +32,7 @@
 #include <iomap/folio.h>
 #include <iomap/inode.h>
 
+#include "base/trace.h"
 #include "cache/cache.h"
 #include "map/map.h"
 
@@ -136,6 +137,8 @@ static int zero_bytes(struct iomapi_pass *p, const struct iomap_iter *iter,
 	if (rc)
 		return rc;
 	memset((char *)folio->mem + off, 0, len);
+	iomapi_trace(p->edit.inode->env, .event = IOMAP_TRACE_ZERO, .inode = p->edit.inode,
+		     .pos = folio->pos + (int64_t)off, .len = len);
 	note_zeroed(zero_of(p));
 	if (folio->pos >= iomap_inode_size(p->edit.inode))
 		iomapi_cache_note_zeroed_beyond_eof(p->edit.inode);

@@ -186,6 +186,20 @@ CASE(the_source_of_a_copy_on_write, "", "The source map is an event where begin 
 	stop(&s);
 }
 
+CASE(a_range_is_zeroed, "", "Zeroing is an event for what it overwrote in each folio")
+{
+	struct story s;
+
+	start(&s, &(struct m_opts){ .max_folio = PAGE });
+	ck_assert_int_eq(m_fill(s.f, 0, 2 * PAGE, 1), 2 * PAGE);
+	forget(&s);
+	ck_assert_int_eq(m_zero(s.f, 100, PAGE, NULL), 0);
+	hear_range(&s, IOMAP_TRACE_ITER_BEGIN, 100, PAGE, 0);
+	hear_range(&s, IOMAP_TRACE_ZERO, 100, PAGE - 100, 0);
+	hear_range(&s, IOMAP_TRACE_ZERO, PAGE, 100, 0);
+	stop(&s);
+}
+
 CASE(an_error_is_in_the_events, "", "From the hook's refusal to the folio, each says which")
 {
 	struct story s;
