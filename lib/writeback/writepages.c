@@ -200,7 +200,7 @@ static void walk_inode(struct walk *w, const struct iomap_writeback_control *wbc
 
 IOMAP_API int iomap_writepages(struct iomap_writeback_ctx *wpc)
 {
-	struct walk w = { .wpc = wpc, .limit = UINT64_MAX, .sent = wpc->wbc->bytes_queued };
+	struct walk w = { .wpc = wpc, .limit = UINT64_MAX };
 	int rc = iomapi_wpc_start(wpc);
 
 	if (rc)
@@ -213,6 +213,7 @@ IOMAP_API int iomap_writepages(struct iomap_writeback_ctx *wpc)
 	rc = iomapi_inode_gone(wpc->inode);
 	if (rc)
 		return rc;
+	w.sent = wpc->wbc->bytes_queued;
 	w.sync_all = wpc->wbc->sync_mode == IOMAP_WB_SYNC_ALL;
 	if (!w.sync_all && wpc->wbc->bytes_to_write)
 		w.limit = iomapi_min(wpc->wbc->bytes_to_write,
