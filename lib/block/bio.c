@@ -157,6 +157,12 @@ const iomap_word *iomapi_bio_pool_freed(const struct iomap_bio_pool *pool)
 	return &pool->pool.freed;
 }
 
+void iomapi_bio_pool_look_again(struct iomap_bio_pool *pool)
+{
+	iomapi_add(&pool->pool.freed, 1);
+	iomap_env_wake(pool->pool.env, &pool->pool.freed, UINT32_MAX);
+}
+
 uint32_t iomapi_bio_pool_nr_free(struct iomap_bio_pool *pool)
 {
 	uint32_t nr;

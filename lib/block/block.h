@@ -29,6 +29,8 @@ int iomapi_bio_pool_new(struct iomap_env *env, size_t front_pad, unsigned nr_bio
 struct iomap_bio *iomapi_bio_pool_get(struct iomap_bio_pool *pool, bool may_use_reserve);
 /* Bumped and woken with each bio that comes back: an object wait may watch it. */
 const iomap_word *iomapi_bio_pool_freed(const struct iomap_bio_pool *pool);
+/* Who watches it goes round once more, though nothing came back. */
+void iomapi_bio_pool_look_again(struct iomap_bio_pool *pool);
 uint32_t iomapi_bio_pool_nr_free(struct iomap_bio_pool *pool);	/* a moment ago */
 
 extern const struct iomapi_room iomapi_room_block;

@@ -308,7 +308,7 @@ int iomapi_pass_step(struct iomapi_pass *p)
 	p->budget = iomapi_edit_bytes(inode);
 	p->paused = p->edit.no_folio = false;
 	if (!rc)
-		rc = iomap_cache_balance(iomapi_cache_of(inode), p->budget, 0);
+		rc = iomapi_balance(inode, p->budget, 0);
 	if (rc)
 		return rc;
 	iomapi_iter_bring_batch(&iter, p->room);

@@ -432,7 +432,7 @@ int iomapi_wait_for_memory(struct iomap_inode *inode)
 {
 	struct iomap_cache *cache = iomapi_cache_of(inode);
 	iomap_word seen = iomapi_load(&cache->room);
-	int rc = iomap_cache_balance(cache, IOMAPI_PAGE, 0);
+	int rc = iomapi_balance(inode, IOMAPI_PAGE, 0);
 
 	if (rc)
 		return rc;

@@ -89,7 +89,7 @@ static int64_t redirty_folio(struct iomap_folio *folio, const struct iomap_ops *
 	iomap_word failures = iomapi_load(&mapping->failures);
 	size_t off = 0, len, done = 0;
 	unsigned tries = 0;
-	int rc = iomap_cache_balance(iomapi_cache_of(inode), 0, 0);
+	int rc = iomapi_balance(inode, 0, 0);
 
 	if (rc)
 		return rc;

@@ -280,7 +280,7 @@ static int64_t write_all(struct writer *w, int64_t start, size_t len)
 
 		rc = iomapi_edit_wait(&w->edit);
 		if (!rc)
-			rc = iomap_cache_balance(iomapi_cache_of(w->inode), step, nowait);
+			rc = iomapi_balance(w->inode, step, nowait);
 		if (rc)
 			break;
 		rc = write_step(w, pos, step, &n);

@@ -28,6 +28,7 @@
  * Threads: any.  Counters are atomic; lists and arena are under cache->lock.
  */
 #include <iomap/map.h>
+#include <iomap/volume.h>
 #include <iomap/writeback.h>
 
 #include "base/trace.h"
@@ -519,8 +520,10 @@ static void write_in_background(struct iomap_cache *cache)
 	iomapi_store(&cache->flushing, 0);
 }
 
-/* Until there is room, or half of what is under writeback now has ended. */
-static int wait_for_room(struct iomap_cache *cache, uint64_t want)
+/* Until there is room, or half of what is under writeback now has ended, or the volume (NULL:
+ * any) is dead. */
+static int wait_for_room(struct iomap_cache *cache, const struct iomap_volume *volume,
+			 uint64_t want)
 {
 	uint64_t half = read_counter(&cache->writeback) / 2;
 	int rc = 0;
@@ -531,13 +534,16 @@ static int wait_for_room(struct iomap_cache *cache, uint64_t want)
 
 		if (!is_over(cache, want) || read_counter(&cache->writeback) <= half)
 			break;
-		rc = iomap_env_wait(cache->env, &cache->room, seen, IOMAP_FOREVER);
+		rc = iomap_volume_error(volume);
+		if (!rc)
+			rc = iomap_env_wait(cache->env, &cache->room, seen, IOMAP_FOREVER);
 	}
 	iomapi_sub(&cache->room_waiters, 1);
 	return rc;
 }
 
-IOMAP_API int iomap_cache_balance(struct iomap_cache *cache, uint64_t want, unsigned op_flags)
+static int balance(struct iomap_cache *cache, const struct iomap_volume *volume, uint64_t want,
+		   unsigned op_flags)
 {
 	/* One request may not ask for everything: it would wait for its own folios. */
 	want = iomapi_min(want, (uint64_t)cache->arena.bytes / 2);
@@ -557,10 +563,20 @@ IOMAP_API int iomap_cache_balance(struct iomap_cache *cache, uint64_t want, unsi
 		if (!is_over(cache, want))
 			return 0;
 		if (read_counter(&cache->writeback))
-			rc = wait_for_room(cache, want);
+			rc = wait_for_room(cache, volume, want);
 		else if (!moved)
 			return 0;	/* what is left cannot be written, or is failed */
 		if (rc || !is_over(cache, want))
 			return rc;
 	}
+}
+
+IOMAP_API int iomap_cache_balance(struct iomap_cache *cache, uint64_t want, unsigned op_flags)
+{
+	return balance(cache, NULL, want, op_flags);
+}
+
+int iomapi_balance(struct iomap_inode *inode, uint64_t want, unsigned op_flags)
+{
+	return balance(iomapi_cache_of(inode), inode->volume, want, op_flags);
 }

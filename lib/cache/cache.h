@@ -341,6 +341,8 @@ struct iomap_cache {
 	uint64_t hits, reclaimed, zeroed_beyond_eof;
 };
 struct iomap_cache *iomapi_cache_of(struct iomap_inode *inode);
+/* iomap_cache_balance for a change of this inode: the wait ends when its volume dies. */
+int iomapi_balance(struct iomap_inode *inode, uint64_t want, unsigned op_flags);
 /* Memory and a place in the lru for a new folio of between min and size bytes, both powers of two:
  * locked, with two references, not in any tree.  less: smaller ones will do, else -ENOMEM tells the
  * caller to reclaim first.  Mapping lock held. */

@@ -378,7 +378,14 @@ IOMAP_API void iomap_inode_set_size(struct iomap_inode *inode, int64_t size)
 
 IOMAP_API void iomap_inode_set_error(struct iomap_inode *inode, int error)
 {
-	if (!error || iomapi_inode_killed(inode))	/* DROP: errors are forgotten */
+	/* of the dead all is said */
+	if (error && !iomap_volume_error(inode->volume))
+		iomapi_inode_tell(inode, error);
+}
+
+void iomapi_inode_tell(struct iomap_inode *inode, int error)
+{
+	if (iomapi_inode_killed(inode))		/* DROP: errors are forgotten */
 		return;
 	iomapi_errseq_set(&iomapi_inode(inode)->errseq, error);
 	if (!inode->volume)
@@ -435,6 +442,11 @@ void iomapi_inode_ioend_end(struct iomap_inode *inode, struct iomap_ioend *ioend
 bool iomapi_inode_killed(struct iomap_inode *inode)
 {
 	return iomapi_load(&iomapi_inode(inode)->killed);
+}
+
+int iomapi_inode_gone(struct iomap_inode *inode)
+{
+	return iomapi_inode_killed(inode) ? -ESTALE : iomap_volume_error(inode->volume);
 }
 
 /* What a good flush has covered need not be remembered. */

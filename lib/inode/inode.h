@@ -60,6 +60,10 @@ static inline struct iomap_inode *iomapi_inode_public(struct iomapi_inode *in)
 int iomapi_inode_ioend_start(struct iomap_inode *inode, struct iomap_ioend *ioend);
 void iomapi_inode_ioend_end(struct iomap_inode *inode, struct iomap_ioend *ioend);
 bool iomapi_inode_killed(struct iomap_inode *inode);
+/* Why it can neither map nor do I/O any more: -ESTALE (killed), its volume's error; or 0. */
+int iomapi_inode_gone(struct iomap_inode *inode);
+/* Its volume has died: the last error it gets. */
+void iomapi_inode_tell(struct iomap_inode *inode, int error);
 /* A write of this inode has ended: remembered until a later flush. */
 void iomapi_inode_note_written(struct iomap_inode *inode, struct iomap_bdev *bdev, uint64_t seq);
 /* Queue an ioend for deferred completion; the worker is started on empty -> non-empty (I109).
@@ -90,6 +94,7 @@ struct iomap_volume {
 	iomap_word errseq;		/* every error of every inode */
 	iomap_word error_seen;		/* the cursor of volume_sync */
 	iomap_word errors;		/* how many there were */
+	int32_t dead;			/* atomic: 0, or why */
 };
 /* Lists of inodes: taken with no lock of the library held but the I/O lock. */
 #define IOMAPI_RANK_INODES (IOMAP_RANK_MAPPING + 5)

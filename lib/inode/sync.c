@@ -106,6 +106,8 @@ static int sync_cached(struct iomap_inode *inode, int64_t start, int64_t end, bo
 		if (!rc)
 			rc = waited;
 	}
+	if (!rc)
+		rc = iomap_volume_error(inode->volume);
 	if (rc)
 		return rc;
 	rc = inode->ops->sync_metadata(inode, start, end, datasync, &flushed);
@@ -130,9 +132,10 @@ IOMAP_API int iomap_file_sync(struct iomap_file *file, int64_t start, int64_t en
 		return -EINVAL;
 	if (iomapi_inode_killed(inode))
 		return -ESTALE;
-	if (inode->flags & IOMAP_INODE_FRAMES)
+	rc = iomap_volume_error(inode->volume);
+	if (!rc && (inode->flags & IOMAP_INODE_FRAMES))
 		rc = sync_frames(inode);
-	else
+	else if (!rc)
 		rc = sync_cached(inode, start, end, datasync);
 	seen = iomap_file_check_error(file);
 	if (seen)

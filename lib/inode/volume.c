@@ -11,6 +11,15 @@
  * Every error of every inode is in the volume's own errseq too, so that the whole-sync cursor
  * and the handles' cursors do not clear each other (O15).
  *
+ * A dead volume is one atomic word that whoever is about to map, to send or to wait looks at.  The
+ * inodes' errors come after the word, and no other comes after them:
+ *
+ *	shutdown				end of an ioend, say
+ *	dead = error
+ *						set_error: dead, nothing is added
+ *	each inode is told
+ *	who waits for room or ioends wakes
+ *
  * A device is flushed as long as an inode names it or has written to it; ops->bdev names the
  * others, those whose inodes have all been evicted among them.
  *
@@ -21,6 +30,8 @@
 #include <limits.h>
 
 #include <iomap/bdev.h>
+
+#include "block/block.h"
 
 #define NR_FLUSHED 16	/* devices remembered as flushed by this sync; more are asked again */
 
@@ -118,6 +129,36 @@ static struct iomap_inode *next_inode(struct iomap_volume *v, struct iomap_inode
 	return next;
 }
 
+IOMAP_API int iomap_volume_error(const struct iomap_volume *volume)
+{
+	return volume ? iomapi_load(&volume->dead) : 0;
+}
+
+/* Whose wait looks at the volume's word looks again. */
+static void wake_waiters(struct iomap_volume *v)
+{
+	if (v->cache)
+		iomapi_cache_wake_for_room(v->cache);
+	iomapi_bio_pool_look_again(iomap_ioend_bio_pool(v->env));
+}
+
+IOMAP_API void iomap_volume_shutdown(struct iomap_volume *volume, int error)
+{
+	int32_t none = 0;
+	struct iomap_list *l;
+
+	if (!iomapi_cas(&volume->dead, &none, error < 0 ? error : -EIO))
+		return;
+	error = volume->dead;
+	iomap_mutex_lock(volume->env, &volume->lock);
+	iomapi_errseq_set(&volume->errseq, error);
+	iomapi_list_for_each(l, &volume->inodes)
+		iomapi_inode_tell(iomapi_inode_public(iomap_container_of(l, struct iomapi_inode,
+									 in_volume)), error);
+	iomap_mutex_unlock(volume->env, &volume->lock);
+	wake_waiters(volume);
+}
+
 static int start_writeback(struct iomap_inode *inode)
 {
 	if ((inode->flags & IOMAP_INODE_FRAMES) || iomapi_inode_killed(inode))
@@ -206,12 +247,16 @@ IOMAP_API int iomap_volume_sync(struct iomap_volume *volume)
 	bool flushed = false;
 	int rc, waited, seen;
 
-	rc = for_each_inode(volume, start_writeback);
-	waited = for_each_inode(volume, wait_writeback);
-	if (!rc)
-		rc = waited;
+	rc = iomap_volume_error(volume);
+	if (!rc) {
+		rc = for_each_inode(volume, start_writeback);
+		waited = for_each_inode(volume, wait_writeback);
+		rc = rc ? rc : waited;
+	}
 	if (!rc && iomapi_load(&volume->errors) != errors)
 		rc = -EIO;		/* its number is in the cursor */
+	if (!rc)
+		rc = iomap_volume_error(volume);
 	if (!rc) {
 		rc = volume->ops->sync_metadata(volume, &flushed);
 		rc = rc > 0 ? -EIO : rc;

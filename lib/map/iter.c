@@ -17,6 +17,8 @@
  */
 #include <string.h>
 
+#include <iomap/volume.h>
+
 #include "base/log.h"
 #include "base/trace.h"
 #include "map/map.h"
@@ -341,5 +343,7 @@ IOMAP_API int iomap_iter(struct iomap_iter *iter, const struct iomap_ops *ops)
 	if (!iter->len)
 		return 0;
 	rc = bad_request(iter, ops);
+	if (!rc)
+		rc = iomap_volume_error(iter->inode->volume);
 	return rc ? rc : begin_map(iter, ops);
 }

@@ -205,12 +205,24 @@ static void default_end_io(struct iomap_ioend *ioend)
 		iomap_finish_ioends(ioend, 0);
 }
 
+/* Nobody can note any more where it lies: all of it counts as not written. */
+static void dead_error(struct iomapi_ioend *px)
+{
+	int error = iomap_volume_error(px->ioend.inode->volume);
+
+	if (iomapi_likely(!error))
+		return;
+	iomapi_ioend_error(&px->ioend, error);
+	px->state &= ~(uint32_t)IOMAPI_IOEND_PIECES;
+}
+
 void iomapi_ioend_ended(struct iomapi_ioend *px)
 {
 	struct iomap_ioend *ioend = &px->ioend;
 	struct iomap_bio *bio = &ioend->bio;
 
 	iomapi_ioend_error(ioend, bio->status);
+	dead_error(px);
 	if (bio->op == IOMAP_BIO_ZONE_APPEND)
 		ioend->addr = bio->addr;	/* the device's choice */
 	iomapi_trace(ioend->inode->env, .event = IOMAP_TRACE_IOEND_END, .inode = ioend->inode,

@@ -88,6 +88,10 @@ int iomapi_submit_ready(struct iomap_writeback_ctx *wpc, int error)
 	struct iomap_list *node;
 	int first = 0;
 
+	if (iomapi_likely(iomap_list_empty(&wpc->ready)))
+		return 0;
+	if (!error)
+		error = iomap_volume_error(wpc->inode->volume);
 	while ((node = iomap_list_pop(&wpc->ready))) {
 		int rc = wpc->ops->writeback_submit(wpc, node, error);
 
@@ -185,6 +189,9 @@ int iomapi_reserve(struct iomap_writeback_ctx *wpc, unsigned nr, bool held_too, 
 	while (st->nr_reserved < nr) {
 		uint32_t seen = iomapi_load(iomapi_bio_pool_freed(room->pool));
 
+		rc = iomap_volume_error(wpc->inode->volume);
+		if (rc)
+			return rc;
 		/* All or none: two that each take a part would hand it to and fro. */
 		if (st->nr_reserved + 1 == nr ||
 		    st->nr_reserved + iomapi_bio_pool_nr_free(room->pool) >= nr) {

@@ -116,13 +116,13 @@ static void tell(struct iomapi_ioend *px)
 	px->state &= ~(uint32_t)IOMAPI_IOEND_ISOLATE;
 }
 
-/* What the caller or the inode's death brought about does not get better. */
+/* What the caller or a death brought about does not get better. */
 static bool worth_trying(const struct iomapi_ioend *px)
 {
 	int status = px->ioend.bio.status;
 
 	return (px->state & IOMAPI_IOEND_PIECES) && status && status != -EINVAL &&
-	       status != -ECANCELED && !iomapi_inode_killed(px->ioend.inode);
+	       status != -ECANCELED && !iomapi_inode_gone(px->ioend.inode);
 }
 
 bool iomapi_isolate_again(struct iomapi_ioend *px)

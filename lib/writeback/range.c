@@ -218,8 +218,9 @@ IOMAP_API int iomap_writeback_folio(struct iomap_writeback_ctx *wpc, struct ioma
 		return -EBUSY;
 	if (!(flags & IOMAP_FOLIO_DIRTY))
 		return -EINVAL;
-	if (iomapi_inode_killed(wpc->inode))
-		return -ESTALE;
+	rc = iomapi_inode_gone(wpc->inode);
+	if (rc)
+		return rc;
 	if (flags & IOMAP_FOLIO_FRAME)
 		return iomapi_wpc(wpc)->reserved ? iomapi_writeback_frame(wpc, folio) : -EAGAIN;
 	if (!iomapi_wpc(wpc)->reserved && !iomapi_ioend_reserve_one(wpc))

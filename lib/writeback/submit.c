@@ -5,7 +5,7 @@
  * Each ioend goes through send() once.  There our end_io takes the place of the client's (it is
  * called by ours, finish.c), so that an error found here, one of the device and one of the client
  * arrive by the same way: from the next poll.  The ioends of a killed inode end here, whoever held
- * them (H13).
+ * them (H13), and those of a dead volume.
  *
  * Threads: any; the ioend is the caller's until send() and nobody's of ours after.
  */
@@ -58,6 +58,8 @@ static void send(struct iomapi_ioend *px, int error)
 
 	if (iomapi_inode_killed(ioend->inode))
 		error = -ECANCELED;
+	else if (!error)
+		error = iomap_volume_error(ioend->inode->volume);
 	if (!error && bio->addr == IOMAP_NULL_ADDR)
 		error = no_address(ioend);
 	iomapi_trace(ioend->inode->env, .event = IOMAP_TRACE_IOEND_SUBMIT, .inode = ioend->inode,

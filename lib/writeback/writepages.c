@@ -140,6 +140,15 @@ static bool enough(const struct walk *w)
 	return w->wpc->wbc->bytes_queued >= w->limit;
 }
 
+/* What was offered goes to the hook with the error; there is no use in offering more. */
+static bool is_alive(struct walk *w)
+{
+	int rc = iomap_volume_error(w->wpc->inode->volume);
+
+	note(w, rc);
+	return !rc;
+}
+
 /* [pos, end) in order; where it stopped. */
 static int64_t walk_range(struct walk *w, int64_t pos, int64_t end, enum iomapi_tag tag)
 {
@@ -147,7 +156,7 @@ static int64_t walk_range(struct walk *w, int64_t pos, int64_t end, enum iomapi_
 	struct iomap_folio *folios[BATCH];
 	unsigned nr = 1, i;
 
-	while (nr && pos < end && !enough(w)) {
+	while (nr && pos < end && is_alive(w) && !enough(w)) {
 		nr = iomapi_mapping_tagged(inode, &pos, end, tag, folios, BATCH);
 		for (i = 0; i < nr && !enough(w); i++) {
 			visit(w, folios[i]);
@@ -201,8 +210,10 @@ IOMAP_API int iomap_writepages(struct iomap_writeback_ctx *wpc)
 	/* Whoever needs memory at once must not end up in a client's transaction. */
 	if (wpc->wbc->flags & IOMAP_WB_RECLAIM)
 		return -EIO;
-	if (iomapi_inode_killed(wpc->inode))
-		return -ESTALE;
+	rc = iomapi_inode_gone(wpc->inode);
+	if (rc)
+		return rc;
+	w.sent = wpc->wbc->bytes_queued;
 	w.sync_all = wpc->wbc->sync_mode == IOMAP_WB_SYNC_ALL;
 	w.sent = wpc->wbc->bytes_queued;
 	if (!w.sync_all && wpc->wbc->bytes_to_write)

@@ -205,6 +205,8 @@ int m_zero(struct m_file *f, int64_t pos, uint64_t len, bool *did_zero);
 int m_unshare(struct m_file *f, int64_t pos, uint64_t len);
 /* As ftruncate: the tail is zeroed and on the device before a new size can get there. */
 int m_truncate(struct m_file *f, int64_t size);
+/* A hole of len bytes at pos, up to the end of the file: zeros, whole blocks are given back. */
+int m_hole(struct m_file *f, int64_t pos, int64_t len);
 /* A hole of len bytes at pos, what was there moves back; whole blocks, the cache's folios too. */
 int m_insert(struct m_file *f, int64_t pos, int64_t len);
 /* Space for [pos, pos + len) where there is none: UNWRITTEN, in one of the forks. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * model_truncate.c - what takes both locks of a file: zero, truncate, insert; and unshare.
+ * model_truncate.c - what takes both locks of a file: zero, truncate, punch, insert; and unshare.
  *
  * A truncate that cuts or grows a block zeroes the rest of it in the cache and waits until that is
  * on the device, before the size on disk can say otherwise: else a crash in between would bring the
@@ -87,6 +87,39 @@ int m_truncate(struct m_file *f, int64_t size)
 		rc = iomap_mapping_write_and_wait_range(&f->inode, from, edge + m->block_size);
 	if (!rc)
 		change_size(f, size);
+	unlock(f);
+	return rc;
+}
+
+/* Both locks held.  Folios that lie in it in part stay, so they are zeros already and clean. */
+static int punch(struct m_file *f, int64_t pos, int64_t end)
+{
+	struct m_model *m = f->m;
+	unsigned b = m_block_end(m, pos), stop = m_block_nr(m, end);
+	int rc = iomap_zero_range(&f->inode, pos, (uint64_t)(end - pos), NULL, &m->ops,
+				  &m->write_ops, NULL);
+
+	if (!rc)
+		rc = iomap_mapping_write_and_wait_range(&f->inode, pos, end);
+	if (rc)
+		return rc;
+	memset(f->ref + pos, 0, (size_t)(end - pos));
+	if (b >= stop)
+		return 0;
+	iomap_mapping_punch(&f->inode, (int64_t)b * m->block_size, (int64_t)stop * m->block_size);
+	m_drop_blocks(f, b, stop);
+	return 0;
+}
+
+int m_hole(struct m_file *f, int64_t pos, int64_t len)
+{
+	int64_t end;
+	int rc = 0;
+
+	lock(f);
+	end = pos + len < f->ref_size ? pos + len : f->ref_size;
+	if (pos < end)
+		rc = punch(f, pos, end);
 	unlock(f);
 	return rc;
 }
