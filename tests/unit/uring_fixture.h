@@ -29,6 +29,7 @@ static struct {
 	unsigned nr_submit, nr_wait;
 	unsigned memory_after;		/* memory_error only after so many parts */
 	unsigned hold_back;		/* entries that the next submission leaves in the ring */
+	unsigned most_peeked;		/* completions that one look finds; 0: all */
 	uint32_t features_missing;	/* of the ring */
 	unsigned flags_refused;		/* a ring with one of these is -EINVAL */
 	unsigned entries;		/* of a small ring; 0: as asked */
@@ -136,7 +137,8 @@ int io_uring_submit_and_wait_timeout(struct io_uring *ring, struct io_uring_cqe 
 unsigned io_uring_peek_batch_cqe(struct io_uring *ring, struct io_uring_cqe **cqes, unsigned max)
 {
 	real(io_uring_peek_batch_cqe);
-	unsigned n = real_io_uring_peek_batch_cqe(ring, cqes, max);
+	unsigned n = real_io_uring_peek_batch_cqe(
+		ring, cqes, fault.most_peeked && max > fault.most_peeked ? fault.most_peeked : max);
 
 	for (unsigned i = 0; i < n; i++) {
 		if (cqes[i]->user_data <= 1 || !fault.nr_res)
