@@ -193,7 +193,7 @@ static int punch_and_write_back(struct iomap_sim *sim, void *arg)
 }
 
 CASE_TIMEOUT(all_changes_of_a_file_race, "O42 O43 O36 I108",
-	     "Write, truncate, punch, sync, reclaim, read: the file is as if one came at a time", 90)
+	     "Write, truncate, punch, sync, reclaim, read: as if one came at a time", 90)
 {
 	static struct files x = { .nr_ops = 4, .variant = 99 };
 	struct iomap_sim_case c = tasks_case("all", all_at_once, &x);
