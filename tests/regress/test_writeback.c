@@ -398,4 +398,76 @@ CASE(blocks_before_the_bad_one, "R48 I83 I90",
 	t_env_stop(&t);
 }
 
+/* ---- R53: what a submit hook may lock ---- */
+
+/* No folio of the file is locked by the walk: neither those of the ioend nor the one that closed
+ * it.  A journal that takes a lock here, and folio locks under it elsewhere, would hang. */
+static int lock_folios(struct m_file *f, struct iomap_writeback_ctx *wpc, void *wb_ctx, int error)
+{
+	struct iomap_folio *folio;
+
+	for (int64_t pos = 0; pos < 6 * BLOCK; pos += BLOCK) {
+		ck_assert_int_eq(iomap_mapping_get_folio(&f->inode, pos, BLOCK, IOMAP_NOWAIT,
+							 &folio), 0);
+		iomap_folio_unlock(folio);
+		iomap_folio_put(folio);
+	}
+	return iomap_ioend_writeback_submit(wpc, wb_ctx, error);
+}
+
+CASE(the_submit_hook_locks_folios, "R53 O31",
+     "No folio is locked when an ioend is handed over, be it full, in the way, or the last")
+{
+	struct t_env t;
+	struct m_model *m;
+	struct m_file *f;
+
+	t_env_start(&t, NULL);
+	m = m_open(&t, &(struct m_opts){ .delalloc = true, .unwritten = true, .chunk = BLOCK,
+					 .gap = 1, .max_folio = BLOCK });
+	f = m_file_new(m);
+	m->hook_submit = lock_folios;
+	ck_assert_int_eq(m_fill(f, 0, 6 * BLOCK, 1), 6 * BLOCK);
+	ck_assert_int_eq(m_sync(f), 0);
+	ck_assert_uint_eq(m->nr_submits, 6);
+	m_file_free(&f);
+	m_close(&m);
+	t_env_stop(&t);
+}
+
+/* ---- O35: what is converted ---- */
+
+CASE(only_what_was_written_is_converted, "O35 I105",
+     "Of three neighbours the middle one fails: its block stays unwritten, the others' do not")
+{
+	static const enum iomap_type types[] = { IOMAP_MAPPED, IOMAP_UNWRITTEN, IOMAP_MAPPED };
+	struct iomap_writeback_control wbc = {
+		.struct_size = sizeof(wbc), .sync_mode = IOMAP_WB_SYNC_ALL,
+		.max_ioend_bytes = BLOCK,
+	};
+	struct t_env t;
+	struct m_model *m;
+	struct m_file *f;
+
+	t_env_start(&t, NULL);
+	m = m_open(&t, &(struct m_opts){ .delalloc = true, .unwritten = true });
+	f = m_file_new(m);
+	m_log_start(m);
+	ck_assert_int_eq(m_fill(f, 0, 3 * BLOCK, 1), 3 * BLOCK);
+	t_mem_hold(device(), true);
+	t_mem_fail(device(), IOMAP_BIO_WRITE, 2, 1, -EIO, UINT64_MAX);
+	ck_assert_int_eq(f->inode.ops->writepages(&f->inode, &wbc), 0);
+	poll(m);
+	ck_assert_uint_eq(t_mem_nr_held(device()), 3);
+	ck_assert_uint_eq(m_log_find(m, M_CONVERT, 0), M_MAX_LOG);
+	settle(m, f);
+	for (unsigned i = 0; i < 3; i++)
+		ck_assert_uint_eq(f->data[i].type, types[i]);
+	ck_assert_uint_lt(m_log_find(m, M_END_IO, 0), m_log_find(m, M_CONVERT, 0));
+	ck_assert_int_eq(m_sync(f), -EIO);
+	m_file_free(&f);
+	m_close(&m);
+	t_env_stop(&t);
+}
+
 MAIN()
