@@ -349,16 +349,17 @@ int m_begin(struct iomap_inode *inode, int64_t pos, uint64_t len, unsigned flags
 /* ---- end ---- */
 
 /* Space that begin allocated for this map and nobody wrote to. */
-static void give_back(struct m_file *f, unsigned from, unsigned to)
+static void give_back(struct m_file *f, unsigned from, unsigned to, const struct iomap *map)
 {
+	struct m_block *fork = map->flags & IOMAP_F_SHARED ? f->cow : f->data;
 	struct m_model *m = f->m;
 
 	iomap_mutex_lock(m->env, &f->extents);
 	for (unsigned b = from; b < to; b++) {
-		if (!m_has_space(&f->data[b]))
+		if (!m_has_space(&fork[b]))
 			continue;
-		m_space_free(m, f->data[b].addr, 1);
-		f->data[b] = (struct m_block){ .type = IOMAP_HOLE };
+		m_space_free(m, fork[b].addr, 1);
+		fork[b] = (struct m_block){ .type = IOMAP_HOLE };
 	}
 	m_changed(f);
 	iomap_mutex_unlock(m->env, &f->extents);
@@ -413,7 +414,7 @@ int m_end(struct iomap_inode *inode, int64_t pos, uint64_t len, int64_t written,
 	if (map->type == IOMAP_DELALLOC)
 		release(f, from, to, flags, map);
 	else if (map->flags & IOMAP_F_NEW)
-		give_back(f, m_block_nr(m, from), m_block_end(m, to));
+		give_back(f, m_block_nr(m, from), m_block_end(m, to), map);
 	return m_fault(m, &m->fail_end);
 }
 
