@@ -235,13 +235,13 @@ static void in_each_order(int (*work)(struct iomap_sim *sim, void *arg), const c
 CASE_TIMEOUT(truncate_in_each_order, "O43",
 	     "A truncate against writeback, interrupted at each place in turn", 60)
 {
-	in_each_order(cut_and_write_back, "cut", 100);
+	in_each_order(cut_and_write_back, "cut", 50);
 }
 
 CASE_TIMEOUT(punch_in_each_order, "O43",
 	     "A punch against writeback and reclaim, interrupted at each place in turn", 60)
 {
-	in_each_order(punch_and_write_back, "punch", 100);
+	in_each_order(punch_and_write_back, "punch", 50);
 }
 
 /* ---- a read that fails (R10) ---- */

@@ -137,7 +137,7 @@ static bool overtaken_write_keeps_old_bytes(bool no_valid)
 	return same;
 }
 
-CASE(overtaken_map_loses_no_bytes, "R1 I37",
+CASE(overtaken_map_loses_no_bytes, "R1 I37 O34",
      "Converted and evicted under a write, old bytes survive; without the check they do not")
 {
 	ck_assert(overtaken_write_keeps_old_bytes(false));
