@@ -15,7 +15,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +24,7 @@
 
 #include "client.h"
 #include "measure.h"
+#include "options.h"
 
 #define PAGE 4096u
 
@@ -241,64 +241,15 @@ static int run(struct bench *b)
 
 /* ---- options ---- */
 
-static int usage(void)
+static const char usage[] =
+	"usage: bench_buffered [--device SPEC] [--pages N] [--order seq|random] [--dirty]\n"
+	"                      [--max-folio BYTES] [--peer DIRECTORY|none] [--repeat K]\n"
+	"                      [--no-warmup] [--json] [--destroy DEVICE]\n";
+
+static bool parse_order(const char *text, void *random)
 {
-	fputs("usage: bench_buffered [--device SPEC] [--pages N] [--order seq|random] [--dirty]\n"
-	      "                      [--max-folio BYTES] [--peer DIRECTORY|none] [--repeat K]\n"
-	      "                      [--no-warmup] [--json] [--destroy DEVICE]\n",
-	      stderr);
-	return 2;
-}
-
-static const struct option table[] = {
-	{ "device", required_argument, NULL, 'd' },
-	{ "destroy", required_argument, NULL, 'D' },
-	{ "dirty", no_argument, NULL, 'y' },
-	{ "order", required_argument, NULL, 'o' },
-	{ "max-folio", required_argument, NULL, 'f' },
-	{ "peer", required_argument, NULL, 'P' },
-	{ "pages", required_argument, NULL, 'n' },
-	{ "repeat", required_argument, NULL, 'r' },
-	{ "no-warmup", no_argument, NULL, 'w' },
-	{ "json", no_argument, NULL, 'j' },
-	{ NULL, 0, NULL, 0 },
-};
-
-static bool parse_one(int c, struct options *o)
-{
-	uint64_t value;
-
-	switch (c) {
-	case 'd':
-		o->device = optarg;
-		return true;
-	case 'D':
-		o->destroy = optarg;
-		return true;
-	case 'y':
-		return o->dirty = true;
-	case 'o':
-		o->random = !strcmp(optarg, "random");
-		return o->random || !strcmp(optarg, "seq");
-	case 'f':
-		return measure_number(optarg, 2 << 20, &o->max_folio);
-	case 'P':
-		o->peer = strcmp(optarg, "none") ? optarg : NULL;
-		return true;
-	case 'n':
-		return measure_number(optarg, 1u << 28, &o->pages);
-	case 'r':
-		if (!measure_number(optarg, MEASURE_MAX, &value))
-			return false;
-		o->repeat = (unsigned)value;
-		return true;
-	case 'w':
-		o->warmup = false;
-		return true;
-	case 'j':
-		return o->json = true;
-	}
-	return false;
+	*(bool *)random = !strcmp(text, "random");
+	return !strcmp(text, "random") || !strcmp(text, "seq");
 }
 
 int main(int argc, char **argv)
@@ -310,13 +261,25 @@ int main(int argc, char **argv)
 		},
 		.fd = -1,
 	};
-	int c, rc;
+	static const struct bench_option table[] = {
+		{ "device", .text = &b.opts.device },
+		{ "destroy", .text = &b.opts.destroy },
+		{ "dirty", .yes = &b.opts.dirty },
+		{ "order", .parse = parse_order, .arg = &b.opts.random },
+		{ "max-folio", .number = &b.opts.max_folio, .max = 2 << 20 },
+		{ "peer", .text = &b.opts.peer },
+		{ "pages", .number = &b.opts.pages, .max = 1u << 28 },
+		{ "repeat", .small = &b.opts.repeat, .max = MEASURE_MAX },
+		{ "no-warmup", .no = &b.opts.warmup },
+		{ "json", .yes = &b.opts.json },
+		{ 0 },
+	};
+	int rc;
 
-	while ((c = getopt_long(argc, argv, "", table, NULL)) != -1)
-		if (!parse_one(c, &b.opts))
-			return usage();
-	if (optind != argc)
-		return usage();
+	if (!options_parse(argc, argv, table, usage))
+		return 2;
+	if (!strcmp(b.opts.peer, "none"))
+		b.opts.peer = NULL;
 	rc = run(&b);
 	stop(&b);
 	return rc;

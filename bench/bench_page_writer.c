@@ -12,7 +12,6 @@
  *
  * Threads: one.
  */
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +19,7 @@
 
 #include "client.h"
 #include "measure.h"
+#include "options.h"
 #include "peer.h"
 
 #define FRAME		16384u
@@ -177,57 +177,17 @@ static int run(struct bench *b)
 
 /* ---- options ---- */
 
-static int usage(void)
+static const char usage[] =
+	"usage: bench_page_writer [--device SPEC] [--frames N] [--dense PERCENT]\n"
+	"                         [--peer sqe-per-frame|writev] [--repeat K] [--json]\n"
+	"                         [--destroy DEVICE]\n";
+
+static bool parse_peer(const char *text, void *peer)
 {
-	fputs("usage: bench_page_writer [--device SPEC] [--frames N] [--dense PERCENT]\n"
-	      "                         [--peer sqe-per-frame|writev] [--repeat K] [--json]\n"
-	      "                         [--destroy DEVICE]\n",
-	      stderr);
-	return 2;
-}
+	const struct peer_ops *found = peer_find(text);
 
-static const struct option table[] = {
-	{ "device", required_argument, NULL, 'd' },
-	{ "destroy", required_argument, NULL, 'D' },
-	{ "dense", required_argument, NULL, 'p' },
-	{ "peer", required_argument, NULL, 'P' },
-	{ "frames", required_argument, NULL, 'n' },
-	{ "repeat", required_argument, NULL, 'r' },
-	{ "json", no_argument, NULL, 'j' },
-	{ NULL, 0, NULL, 0 },
-};
-
-static bool parse_one(int c, struct options *o)
-{
-	uint64_t value;
-
-	switch (c) {
-	case 'd':
-		o->device = optarg;
-		return true;
-	case 'D':
-		o->destroy = optarg;
-		return true;
-	case 'p':
-		if (!measure_number(optarg, 100, &value))
-			return false;
-		o->dense = (unsigned)value;
-		return true;
-	case 'P':
-		o->peer = peer_find(optarg);
-		return o->peer && o->peer != &peer_kernel;
-	case 'n':
-		return measure_number(optarg, 1u << 24, &o->frames);
-	case 'r':
-		if (!measure_number(optarg, MEASURE_MAX, &value))
-			return false;
-		o->repeat = (unsigned)value;
-		return true;
-	case 'j':
-		o->json = true;
-		return true;
-	}
-	return false;
+	*(const struct peer_ops **)peer = found;
+	return found && found != &peer_kernel;
 }
 
 int main(int argc, char **argv)
@@ -235,13 +195,20 @@ int main(int argc, char **argv)
 	static struct bench b = {
 		.opts = { .device = "null:", .frames = 8192, .dense = 100, .repeat = 7 },
 	};
-	int c, rc;
+	static const struct bench_option table[] = {
+		{ "device", .text = &b.opts.device },
+		{ "destroy", .text = &b.opts.destroy },
+		{ "dense", .small = &b.opts.dense, .max = 100 },
+		{ "peer", .parse = parse_peer, .arg = &b.opts.peer },
+		{ "frames", .number = &b.opts.frames, .max = 1u << 24 },
+		{ "repeat", .small = &b.opts.repeat, .max = MEASURE_MAX },
+		{ "json", .yes = &b.opts.json },
+		{ 0 },
+	};
+	int rc;
 
-	while ((c = getopt_long(argc, argv, "", table, NULL)) != -1)
-		if (!parse_one(c, &b.opts))
-			return usage();
-	if (optind != argc)
-		return usage();
+	if (!options_parse(argc, argv, table, usage))
+		return 2;
 	rc = run(&b);
 	stop(&b);
 	return rc;

@@ -9,7 +9,6 @@
  *
  * Threads: one.
  */
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +16,7 @@
 
 #include "client.h"
 #include "measure.h"
+#include "options.h"
 #include "peer.h"
 
 #define BLOCK		4096u
@@ -197,54 +197,19 @@ static int run(struct bench *b)
 
 /* ---- options ---- */
 
-static int usage(void)
+static const char usage[] =
+	"usage: bench_random [--device SPEC] [--op read|write] [--requests N] [--repeat K]\n"
+	"                    [--peer ring] [--json] [--destroy DEVICE]\n";
+
+static bool parse_op(const char *text, void *read)
 {
-	fputs("usage: bench_random [--device SPEC] [--op read|write] [--requests N] [--repeat K]\n"
-	      "                    [--peer ring] [--json] [--destroy DEVICE]\n",
-	      stderr);
-	return 2;
+	*(bool *)read = !strcmp(text, "read");
+	return !strcmp(text, "read") || !strcmp(text, "write");
 }
 
-static const struct option table[] = {
-	{ "device", required_argument, NULL, 'd' },
-	{ "destroy", required_argument, NULL, 'D' },
-	{ "op", required_argument, NULL, 'o' },
-	{ "peer", required_argument, NULL, 'P' },
-	{ "requests", required_argument, NULL, 'n' },
-	{ "repeat", required_argument, NULL, 'r' },
-	{ "json", no_argument, NULL, 'j' },
-	{ NULL, 0, NULL, 0 },
-};
-
-static bool parse_one(int c, struct options *o)
+static bool parse_peer(const char *text, void *peer)
 {
-	uint64_t value;
-
-	switch (c) {
-	case 'd':
-		o->device = optarg;
-		return true;
-	case 'D':
-		o->destroy = optarg;
-		return true;
-	case 'o':
-		o->read = !strcmp(optarg, "read");
-		return o->read || !strcmp(optarg, "write");
-	case 'P':
-		o->peer = !strcmp(optarg, "ring");
-		return o->peer;
-	case 'n':
-		return measure_number(optarg, 1u << 28, &o->requests);
-	case 'r':
-		if (!measure_number(optarg, MEASURE_MAX, &value))
-			return false;
-		o->repeat = (unsigned)value;
-		return true;
-	case 'j':
-		o->json = true;
-		return true;
-	}
-	return false;
+	return *(bool *)peer = !strcmp(text, "ring");
 }
 
 int main(int argc, char **argv)
@@ -252,13 +217,20 @@ int main(int argc, char **argv)
 	static struct bench b = {
 		.opts = { .device = "null:", .requests = 65536, .repeat = 7, .read = true },
 	};
-	int c, rc;
+	static const struct bench_option table[] = {
+		{ "device", .text = &b.opts.device },
+		{ "destroy", .text = &b.opts.destroy },
+		{ "op", .parse = parse_op, .arg = &b.opts.read },
+		{ "peer", .parse = parse_peer, .arg = &b.opts.peer },
+		{ "requests", .number = &b.opts.requests, .max = 1u << 28 },
+		{ "repeat", .small = &b.opts.repeat, .max = MEASURE_MAX },
+		{ "json", .yes = &b.opts.json },
+		{ 0 },
+	};
+	int rc;
 
-	while ((c = getopt_long(argc, argv, "", table, NULL)) != -1)
-		if (!parse_one(c, &b.opts))
-			return usage();
-	if (optind != argc)
-		return usage();
+	if (!options_parse(argc, argv, table, usage))
+		return 2;
 	rc = run(&b);
 	stop(&b);
 	return rc;

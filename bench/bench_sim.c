@@ -11,7 +11,6 @@
  *
  * Threads: one.
  */
-#include <getopt.h>
 #include <inttypes.h>
 #include <malloc.h>
 #include <stdio.h>
@@ -23,6 +22,8 @@
 #include <iomap/sim.h>
 
 #include "flat.h"
+#include "measure.h"
+#include "options.h"
 
 #define PAGE		4096u
 #define NR_PAGES	4096u
@@ -270,13 +271,6 @@ static int buffered(struct bench *b, uint64_t nr)
 
 /* ---- the numbers ---- */
 
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 /* Operations per second of CPU; negative: it failed. */
 static double once(const struct options *o, bool through_cache)
 {
@@ -298,7 +292,7 @@ static double once(const struct options *o, bool through_cache)
 	return rate;
 }
 
-static double median(const struct options *o, bool through_cache)
+static double typical(const struct options *o, bool through_cache)
 {
 	double rates[MAX_REPEAT];
 
@@ -307,8 +301,7 @@ static double median(const struct options *o, bool through_cache)
 		if (rates[i] < 0)
 			return -1;
 	}
-	qsort(rates, o->repeat, sizeof(*rates), compare);
-	return rates[o->repeat / 2];
+	return median(rates, o->repeat);
 }
 
 static double memory(const struct options *o, bool together)
@@ -323,46 +316,33 @@ static double memory(const struct options *o, bool together)
 	return bytes;
 }
 
-static bool parse(int argc, char **argv, struct options *o)
-{
-	static const struct option table[] = {
-		{ "preset", required_argument, NULL, 'p' },
-		{ "ops", required_argument, NULL, 'n' },
-		{ "repeat", required_argument, NULL, 'r' },
-		{ "json", no_argument, NULL, 'j' },
-		{ 0 },
-	};
-	int c;
+static const char usage[] =
+	"usage: bench_sim [--preset NAME] [--ops N] [--repeat K] [--json]\n";
 
-	while ((c = getopt_long(argc, argv, "", table, NULL)) != -1) {
-		if (c == 'p')
-			o->preset = optarg;
-		else if (c == 'n')
-			o->ops = strtoull(optarg, NULL, 10);
-		else if (c == 'r')
-			o->repeat = (unsigned)strtoul(optarg, NULL, 10);
-		else if (c == 'j')
-			o->json = true;
-		else
-			return false;
-	}
-	return optind == argc && o->ops && o->repeat && o->repeat <= MAX_REPEAT &&
-	       iomap_sim_preset(o->preset);
+static bool parse_preset(const char *text, void *preset)
+{
+	*(const char **)preset = text;
+	return iomap_sim_preset(text);
 }
 
 int main(int argc, char **argv)
 {
-	struct options o = { .preset = "consumer", .ops = 1000000, .repeat = 7 };
+	static struct options o = { .preset = "consumer", .ops = 1000000, .repeat = 7 };
+	static const struct bench_option table[] = {
+		{ "preset", .parse = parse_preset, .arg = &o.preset },
+		{ "ops", .number = &o.ops, .max = UINT64_MAX },
+		{ "repeat", .small = &o.repeat, .max = MAX_REPEAT },
+		{ "json", .yes = &o.json },
+		{ 0 },
+	};
 	double raw_rate, buffered_rate, alone, together;
 
-	if (!parse(argc, argv, &o)) {
-		fputs("usage: bench_sim [--preset NAME] [--ops N] [--repeat K] [--json]\n", stderr);
+	if (!options_parse(argc, argv, table, usage))
 		return 2;
-	}
 	alone = memory(&o, false);	/* while the heap has no free pieces */
 	together = memory(&o, true);
-	raw_rate = median(&o, false);
-	buffered_rate = median(&o, true);
+	raw_rate = typical(&o, false);
+	buffered_rate = typical(&o, true);
 	if (raw_rate < 0 || buffered_rate < 0 || alone < 0 || together < 0) {
 		fputs("bench_sim: an operation failed\n", stderr);
 		return 1;

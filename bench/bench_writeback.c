@@ -16,7 +16,6 @@
  *
  * Threads: one.
  */
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +23,7 @@
 
 #include "client.h"
 #include "measure.h"
+#include "options.h"
 #include "peer.h"
 
 #define PAGE		4096u
@@ -289,81 +289,29 @@ static int run(struct bench *b)
 
 /* ---- options ---- */
 
-static int usage(void)
-{
-	fputs("usage: bench_writeback [--device SPEC] [--pages N] [--at PAGE] [--frames]\n"
-	      "                       [--pattern seq|dense90|dense50|stride2|random] [--repeat K]\n"
-	      "                       [--peer sqe-per-page|writev|kernel] [--large-folios]\n"
-	      "                       [--no-warmup] [--json] [--destroy DEVICE]\n"
-	      "--large-folios: for --peer kernel and --pattern seq\n",
-	      stderr);
-	return 2;
-}
+static const char usage[] =
+	"usage: bench_writeback [--device SPEC] [--pages N] [--at PAGE] [--frames]\n"
+	"                       [--pattern seq|dense90|dense50|stride2|random] [--repeat K]\n"
+	"                       [--peer sqe-per-page|writev|kernel] [--large-folios]\n"
+	"                       [--no-warmup] [--json] [--destroy DEVICE]\n"
+	"--large-folios: for --peer kernel and --pattern seq\n";
 
-static bool parse_pattern(const char *text, enum pattern *pattern)
+static bool parse_pattern(const char *text, void *pattern)
 {
 	for (unsigned i = 0; i < sizeof(pattern_names) / sizeof(pattern_names[0]); i++)
 		if (!strcmp(text, pattern_names[i])) {
-			*pattern = (enum pattern)i;
+			*(enum pattern *)pattern = (enum pattern)i;
 			return true;
 		}
 	return false;
 }
 
-static const struct option table[] = {
-	{ "device", required_argument, NULL, 'd' },
-	{ "destroy", required_argument, NULL, 'D' },
-	{ "pattern", required_argument, NULL, 'p' },
-	{ "peer", required_argument, NULL, 'P' },
-	{ "large-folios", no_argument, NULL, 'l' },
-	{ "pages", required_argument, NULL, 'n' },
-	{ "at", required_argument, NULL, 'a' },
-	{ "repeat", required_argument, NULL, 'r' },
-	{ "frames", no_argument, NULL, 'f' },
-	{ "no-warmup", no_argument, NULL, 'w' },
-	{ "json", no_argument, NULL, 'j' },
-	{ NULL, 0, NULL, 0 },
-};
-
-static bool parse_one(int c, struct options *o)
+static bool parse_peer(const char *text, void *peer)
 {
-	uint64_t value;
+	const struct peer_ops *found = peer_find(text);
 
-	switch (c) {
-	case 'd':
-		o->device = optarg;
-		return true;
-	case 'D':
-		o->destroy = optarg;
-		return true;
-	case 'p':
-		return parse_pattern(optarg, &o->pattern);
-	case 'P':
-		o->peer = peer_find(optarg);
-		return o->peer;
-	case 'l':
-		o->large_folios = true;
-		return true;
-	case 'n':
-		return measure_number(optarg, 1u << 28, &o->pages);
-	case 'a':
-		return measure_number(optarg, 1ull << 40, &o->at);
-	case 'r':
-		if (!measure_number(optarg, MEASURE_MAX, &value))
-			return false;
-		o->repeat = (unsigned)value;
-		return true;
-	case 'f':
-		o->frames = true;
-		return true;
-	case 'w':
-		o->warmup = false;
-		return true;
-	case 'j':
-		o->json = true;
-		return true;
-	}
-	return false;
+	*(const struct peer_ops **)peer = found;
+	return found;
 }
 
 int main(int argc, char **argv)
@@ -371,15 +319,28 @@ int main(int argc, char **argv)
 	static struct bench b = {
 		.opts = { .device = "null:", .pages = 65536, .repeat = 7, .warmup = true },
 	};
-	int c, rc;
+	static const struct bench_option table[] = {
+		{ "device", .text = &b.opts.device },
+		{ "destroy", .text = &b.opts.destroy },
+		{ "pattern", .parse = parse_pattern, .arg = &b.opts.pattern },
+		{ "peer", .parse = parse_peer, .arg = &b.opts.peer },
+		{ "large-folios", .yes = &b.opts.large_folios },
+		{ "pages", .number = &b.opts.pages, .max = 1u << 28 },
+		{ "at", .number = &b.opts.at, .max = 1ull << 40 },
+		{ "repeat", .small = &b.opts.repeat, .max = MEASURE_MAX },
+		{ "frames", .yes = &b.opts.frames },
+		{ "no-warmup", .no = &b.opts.warmup },
+		{ "json", .yes = &b.opts.json },
+		{ 0 },
+	};
+	int rc;
 
-	while ((c = getopt_long(argc, argv, "", table, NULL)) != -1)
-		if (!parse_one(c, &b.opts))
-			return usage();
-	if (optind != argc)
-		return usage();
-	if (b.opts.large_folios && (b.opts.peer != &peer_kernel || b.opts.pattern != SEQ))
-		return usage();
+	if (!options_parse(argc, argv, table, usage))
+		return 2;
+	if (b.opts.large_folios && (b.opts.peer != &peer_kernel || b.opts.pattern != SEQ)) {
+		fputs(usage, stderr);
+		return 2;
+	}
 	rc = run(&b);
 	stop(&b);
 	return rc;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * measure.c - clocks, medians, two runners in turn, options.
+ * measure.c - clocks, medians, two runners in turn, devices.
  *
  * Allocations are counted where this program calls malloc and its kin, the library in it included:
  * the linker puts the counting ones below in their place (--wrap).  What libc allocates for itself
@@ -97,7 +97,7 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static double median(double *values, unsigned nr)
+double median(double *values, unsigned nr)
 {
 	qsort(values, nr, sizeof(*values), compare);
 	return nr % 2 ? values[nr / 2] : (values[nr / 2 - 1] + values[nr / 2]) / 2;
@@ -167,7 +167,7 @@ void measure_text(const struct runner *ours, const struct runner *peer, const ch
 		       peer->wall / n, unit, peer->cpu / n, how, ours->cpu / peer->cpu);
 }
 
-/* ---- options ---- */
+/* ---- devices ---- */
 
 uint64_t next_random(uint64_t *state)
 {
@@ -176,15 +176,6 @@ uint64_t next_random(uint64_t *state)
 	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
 	x = (x ^ x >> 27) * 0x94d049bb133111eb;
 	return x ^ x >> 31;
-}
-
-bool measure_number(const char *text, uint64_t max, uint64_t *value)
-{
-	char *end;
-
-	errno = 0;
-	*value = strtoull(text, &end, 10);
-	return !errno && *text >= '0' && *text <= '9' && !*end && *value && *value <= max;
 }
 
 bool device_path(const char *spec, char *path, size_t size)

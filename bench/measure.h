@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * measure.h - what the measuring programs share: clocks, medians, two runners in turn, options.
+ * measure.h - what the measuring programs share: clocks, medians, two runners in turn, devices.
  *
  * Threads: one.
  */
@@ -37,8 +37,8 @@ void measure_text(const struct runner *ours, const struct runner *peer, const ch
 uint64_t next_random(uint64_t *state);
 /* Aligned to huge pages and made of them where the kernel has any; NULL.  To be freed. */
 char *measure_memory(size_t len);
-/* 1..max */
-bool measure_number(const char *text, uint64_t max, uint64_t *value);
+/* Sorts them. */
+double median(double *values, unsigned nr);
 
 /* What stands behind "scheme:" up to the first comma; false: there is no such thing. */
 bool device_path(const char *spec, char *path, size_t size);
