@@ -36,10 +36,6 @@
 #define NR_IOVS		(2 * IOMAPI_FILE_SEGS)	/* of a batch */
 #define RETRY_NS	1000000		/* the kernel has no memory for a request */
 
-#ifndef RWF_ATOMIC
-#define RWF_ATOMIC	0x40		/* Linux 6.11 */
-#endif
-
 /* Words of a bio, behind the link of its list. */
 #define BIO_DEV		1
 #define BIO_DONE	2		/* bytes transferred so far */
@@ -255,31 +251,6 @@ static int aio_queue_open(void *arg, struct iomap_env *env, const struct iomap_i
 
 /* ---- to the kernel ---- */
 
-/* What is left of a bio, as a vector.  How many. */
-static unsigned fill_iovs(const struct iomap_bio *bio, struct iovec *iovs)
-{
-	uint64_t skip = bio->backend[BIO_DONE];
-	unsigned nr = 0;
-
-	for (uint32_t i = 0; i < bio->nr_segs; i++) {
-		const struct iomap_bvec *seg = &bio->segs[i];
-
-		if (skip >= seg->len) {
-			skip -= seg->len;
-			continue;
-		}
-		iovs[nr++] = (struct iovec){ (char *)seg->mem + skip, seg->len - skip };
-		skip = 0;
-	}
-	return nr;
-}
-
-static int rw_flags(const struct iomap_bio *bio)
-{
-	return (bio->flags & IOMAP_BIO_FUA ? RWF_DSYNC : 0) |
-	       (bio->flags & IOMAP_BIO_ATOMIC ? RWF_ATOMIC : 0);
-}
-
 /* How many iovs it took. */
 static unsigned prepare(struct aio_queue *q, struct iocb *iocb, struct iomap_bio *bio,
 			struct iovec *iovs)
@@ -291,11 +262,12 @@ static unsigned prepare(struct aio_queue *q, struct iocb *iocb, struct iomap_bio
 	if (bio->op == IOMAP_BIO_FLUSH) {
 		io_prep_fdsync(iocb, fd);
 	} else {
-		nr = fill_iovs(bio, iovs);
+		nr = iomapi_file_rest(bio, bio->backend[BIO_DONE], iovs);
 		if (bio->op == IOMAP_BIO_READ)
 			io_prep_preadv(iocb, fd, iovs, (int)nr, addr);
 		else
-			io_prep_pwritev2(iocb, fd, iovs, (int)nr, addr, rw_flags(bio));
+			io_prep_pwritev2(iocb, fd, iovs, (int)nr, addr,
+					 iomapi_file_rw_flags(bio));
 	}
 	iocb->data = bio;
 	bio->backend[BIO_SILENT] = q->event < 0;

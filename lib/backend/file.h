@@ -37,6 +37,8 @@ bool iomapi_file_is_zoned(const struct iomapi_file_dev *dev);
 /* Fills dev->limits; of what cannot be asked it takes the least that any kernel has. */
 void iomapi_file_find_limits(struct iomapi_file_dev *dev, uint32_t depth);
 
+/* What is left of a bio's memory behind the first skip bytes, as a vector.  How many. */
+unsigned iomapi_file_rest(const struct iomap_bio *bio, uint64_t skip, struct iovec *iov);
 /* RWF_*: how a bio's flags are said to the kernel, by whichever call carries it out. */
 int iomapi_file_rw_flags(const struct iomap_bio *bio);
 /* Blocks; sets the status, and reports an error.  iov: IOMAPI_FILE_SEGS, scratch. */

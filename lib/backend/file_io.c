@@ -43,7 +43,6 @@ static void advance(struct iovec **iov, unsigned *nr, size_t done)
 /* All of it or an error: interrupted and short calls go on from where they stopped. */
 static int transfer(int fd, struct iovec *iov, unsigned nr, uint64_t addr, bool write, int flags)
 {
-	advance(&iov, &nr, 0);
 	while (nr) {
 		ssize_t n = write ? pwritev2(fd, iov, (int)nr, (off_t)addr, flags)
 				  : preadv(fd, iov, (int)nr, (off_t)addr);
@@ -62,6 +61,23 @@ static int transfer(int fd, struct iovec *iov, unsigned nr, uint64_t addr, bool 
 	return 0;
 }
 
+unsigned iomapi_file_rest(const struct iomap_bio *bio, uint64_t skip, struct iovec *iov)
+{
+	unsigned nr = 0;
+
+	for (uint32_t i = 0; i < bio->nr_segs; i++) {
+		const struct iomap_bvec *seg = &bio->segs[i];
+
+		if (skip >= seg->len) {
+			skip -= seg->len;
+			continue;
+		}
+		iov[nr++] = (struct iovec){ (char *)seg->mem + skip, seg->len - skip };
+		skip = 0;
+	}
+	return nr;
+}
+
 int iomapi_file_rw_flags(const struct iomap_bio *bio)
 {
 	return (bio->flags & IOMAP_BIO_FUA ? RWF_DSYNC : 0) |
@@ -70,11 +86,9 @@ int iomapi_file_rw_flags(const struct iomap_bio *bio)
 
 static int read_or_write(struct iomapi_file_dev *dev, struct iomap_bio *bio, struct iovec *iov)
 {
-	bool write = bio->op == IOMAP_BIO_WRITE;
+	unsigned nr = iomapi_file_rest(bio, 0, iov);
 
-	for (uint32_t i = 0; i < bio->nr_segs; i++)
-		iov[i] = (struct iovec){ bio->segs[i].mem, bio->segs[i].len };
-	return transfer(dev->fd, iov, bio->nr_segs, bio->addr, write,
+	return transfer(dev->fd, iov, nr, bio->addr, bio->op == IOMAP_BIO_WRITE,
 			iomapi_file_rw_flags(bio));
 }
 

@@ -96,26 +96,14 @@ static struct io_uring_sqe *get_sqe(struct iomapi_uring *q)
  * sent. */
 static struct iovec *rest_of(struct iomapi_uring *q, const struct iomap_bio *bio, unsigned *nr)
 {
-	uint64_t skip = bio->backend[W_DONE];
 	struct iovec *iov;
-	unsigned n = 0;
 
 	if (q->nr_iovs + bio->nr_segs > IOMAPI_URING_IOVS)
 		submit(q);
 	if (q->nr_iovs + bio->nr_segs > IOMAPI_URING_IOVS)
 		return NULL;
 	iov = q->iovs + q->nr_iovs;
-	for (uint32_t i = 0; i < bio->nr_segs; i++) {
-		const struct iomap_bvec *seg = &bio->segs[i];
-
-		if (skip >= seg->len) {
-			skip -= seg->len;
-			continue;
-		}
-		iov[n++] = (struct iovec){ (char *)seg->mem + skip, seg->len - skip };
-		skip = 0;
-	}
-	*nr = n;
+	*nr = iomapi_file_rest(bio, bio->backend[W_DONE], iov);
 	return iov;
 }
 
@@ -141,12 +129,6 @@ static unsigned op_of(bool write, bool vectored, bool fixed)
 	if (vectored)
 		return write ? IORING_OP_WRITEV : IORING_OP_READV;
 	return write ? IORING_OP_WRITE : IORING_OP_READ;
-}
-
-static int write_flags(const struct iomap_bio *bio)
-{
-	return (bio->flags & IOMAP_BIO_FUA ? RWF_DSYNC : 0) |
-	       (bio->flags & IOMAP_BIO_ATOMIC ? IOMAPI_RWF_ATOMIC : 0);
 }
 
 static struct io_uring_sqe *prepare_transfer(struct iomapi_uring *q, struct iomap_bio *bio, int fd)
@@ -176,7 +158,7 @@ static struct io_uring_sqe *prepare_transfer(struct iomapi_uring *q, struct ioma
 		q->nr_iovs += nr;
 	}
 	if (write)
-		sqe->rw_flags = write_flags(bio);
+		sqe->rw_flags = iomapi_file_rw_flags(bio);
 	if (chunk >= 0) {
 		sqe->buf_index = (uint16_t)chunk;
 		q->chunks[chunk].in_flight++;

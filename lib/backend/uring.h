@@ -22,7 +22,6 @@
 /* Newer than the headers we build with; asked for at run time. */
 #define IOMAPI_OP_READV_FIXED	60
 #define IOMAPI_OP_WRITEV_FIXED	61
-#define IOMAPI_RWF_ATOMIC	0x40
 #define IOMAPI_FEAT_MIN_TIMEOUT	(1u << 15)
 
 struct iomapi_uring_region {		/* of memory, in the kernel's table of buffers */
