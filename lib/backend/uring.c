@@ -36,7 +36,7 @@
 #define STARVED_MS	1		/* until the kernel is asked again */
 #define LONG_SECONDS	3600		/* no time-out */
 #define PATIENT_USEC	400		/* how late a write may be told of that nobody waits for */
-#define WAKE_DATA	1		/* user data of the wake-up's read; bios are aligned */
+#define WAKE_DATA	1		/* user data of the wake-up's poll; bios are aligned */
 
 /* The words of a bio that are ours from queue to reap; the first links it into a fifo. */
 enum { W_LINK, W_DEV, W_DONE, W_CHUNK, W_ASYNC };
@@ -204,7 +204,7 @@ static bool prepare(struct iomapi_uring *q, struct iomap_bio *bio)
 	return true;
 }
 
-/* What came back before it was whole, and the wake-up's read, as far as there is room. */
+/* What came back before it was whole, and the wake-up's poll, as far as there is room. */
 static void prepare_again(struct iomapi_uring *q)
 {
 	struct io_uring_sqe *sqe;
@@ -222,7 +222,7 @@ static void prepare_again(struct iomapi_uring *q)
 	sqe = get_sqe(q);
 	if (!sqe)
 		return;
-	io_uring_prep_read(sqe, q->wake_fd, &q->wake_count, sizeof(q->wake_count), 0);
+	io_uring_prep_poll_add(sqe, q->wake_fd, POLLIN);
 	io_uring_sqe_set_data64(sqe, WAKE_DATA);
 	q->wake_armed = true;
 }
@@ -280,6 +280,15 @@ static bool take(struct iomapi_uring *q, struct iomap_bio *bio, int res)
 	return true;
 }
 
+/* The wake-up's poll has ended: by a wake-up, or with the thread that submitted it. */
+static bool take_wakeup(struct iomapi_uring *q, int res)
+{
+	eventfd_t count;
+
+	q->wake_armed = false;
+	return res > 0 && !eventfd_read(q->wake_fd, &count);
+}
+
 /* How many bios are done; *woken: somebody wants the reaper out. */
 static unsigned take_all(struct iomapi_uring *q, struct iomap_bio **done, unsigned max, bool *woken)
 {
@@ -290,8 +299,7 @@ static unsigned take_all(struct iomapi_uring *q, struct iomap_bio **done, unsign
 		nr = io_uring_peek_batch_cqe(&q->ring, cqes, iomapi_min(max - n, REAP_BATCH));
 		for (unsigned i = 0; i < nr; i++) {
 			if (cqes[i]->user_data == WAKE_DATA) {
-				q->wake_armed = false;
-				*woken |= cqes[i]->res > 0;
+				*woken |= take_wakeup(q, cqes[i]->res);
 				continue;
 			}
 			done[n] = io_uring_cqe_get_data(cqes[i]);
@@ -307,7 +315,7 @@ static unsigned take_all(struct iomapi_uring *q, struct iomap_bio **done, unsign
 /* ---- waiting ---- */
 
 /* The kernel did not take it all, and may have nothing of ours that would end a wait.  True: it is
- * the wake-up that ended this one; its read may be among what was not taken. */
+ * the wake-up that ended this one; its poll may be among what was not taken. */
 static bool wait_starved(struct iomapi_uring *q)
 {
 	struct pollfd fds[] = { { .fd = q->wake_fd, .events = POLLIN },

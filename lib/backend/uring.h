@@ -37,10 +37,10 @@ struct iomapi_uring {
 	bool sqpoll, has_vectored_fixed;
 	bool starved;			/* the kernel did not take all that was prepared */
 
-	/* wakeup: a read of wake_fd is always under way; what it finds ends a reap */
+	/* wakeup: a poll of wake_fd is always under way; what it finds ends a reap.  A read would
+	 * save a call, but the kernel may finish it in memory that close has freed. */
 	int wake_fd;
 	bool wake_armed;
-	uint64_t wake_count;
 
 	int event_fd;			/* -1: nobody asked for one */
 

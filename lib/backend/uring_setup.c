@@ -140,7 +140,7 @@ static int probe_ring(struct iomapi_uring *q)
 	static const int needed[] = {
 		IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_READ, IORING_OP_WRITE,
 		IORING_OP_READ_FIXED, IORING_OP_WRITE_FIXED, IORING_OP_FSYNC, IORING_OP_FALLOCATE,
-		-1,
+		IORING_OP_POLL_ADD, -1,
 	};
 	static const int vectored[] = { IOMAPI_OP_READV_FIXED, IOMAPI_OP_WRITEV_FIXED, -1 };
 	struct io_uring_probe *probe = io_uring_get_probe_ring(&q->ring);
@@ -222,7 +222,7 @@ int iomapi_uring_open(struct iomap_env *env, const struct iomap_ioq_opts *opts,
 		*reason = "no memory for its queue";
 		return -ENOMEM;
 	}
-	q->wake_fd = eventfd(0, EFD_CLOEXEC);
+	q->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	rc = q->wake_fd < 0 ? -errno : open_ring(q, opts->flags, reason);
 	if (!rc) {
 		*result = q;

@@ -291,6 +291,17 @@ CASE(wakes_are_remembered, "O44", "A wake-up ends the next reap, and the one aft
 	t_device_stop(&d);
 }
 
+CASE(a_wakeup_has_no_memory, "",
+     "What the kernel may still finish when the queue has gone writes nowhere")
+{
+	struct t_device d;
+
+	START(&d);
+	write_and_compare(&d, NR, 4 * KB);
+	ck_assert_uint_eq(seen.wake_op, IORING_OP_POLL_ADD);
+	t_device_stop(&d);
+}
+
 CASE(again_by_a_worker, "O44", "-EAGAIN is sent once more so that it may block; then it is told")
 {
 	uint8_t *mem = t_buffer(4 * KB, 3);

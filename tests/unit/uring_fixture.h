@@ -41,6 +41,7 @@ static struct {
 static struct {
 	unsigned nr_submits, ops[NR_OPS], nr_fixed_files, nr_async;
 	int nr_buffers;			/* registered now */
+	unsigned wake_op;		/* what watches the wake-up descriptor */
 	unsigned most_waited_for;	/* completions, in one wait of io_uring_enter2 */
 } seen;
 
@@ -80,8 +81,10 @@ static void look_at_entries(struct io_uring *ring, unsigned tail)
 		struct io_uring_sqe *sqe = &ring->sq.sqes[i & *ring->sq.kring_mask];
 		bool mine = sqe->user_data > 1;
 
-		if (!mine)
+		if (!mine) {
+			seen.wake_op = sqe->opcode;
 			continue;
+		}
 		seen.ops[sqe->opcode % NR_OPS]++;
 		seen.nr_fixed_files += (sqe->flags & IOSQE_FIXED_FILE) != 0;
 		seen.nr_async += (sqe->flags & IOSQE_ASYNC) != 0;
