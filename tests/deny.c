@@ -2,16 +2,16 @@
 /*
  * deny - runs a command where the kernel refuses io_uring, libaio or both, as many containers do.
  *
- *	deny uring [aio] -- COMMAND [ARG..]
+ *	deny uring|uring-enter|aio|aio-submit [..] -- COMMAND [ARG..]
  *
- * A seccomp filter answers EPERM to the system calls that make rings and contexts; it stays with
- * the command and all that it starts.  IOMAP_TEST_WITHOUT holds the words, so that a test can tell
- * what must not work from what is broken.  125: the filter or the command cannot be had.
+ * A seccomp filter answers EPERM to the system calls that make rings and contexts, or only to those
+ * that use them; it stays with the command and all that it starts.  IOMAP_TEST_WITHOUT holds the
+ * words, so that a test can tell what must not work from what is broken.  125: the filter or the
+ * command cannot be had.
  */
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +21,14 @@
 #include <unistd.h>
 
 #define FAILED	125
+
+static const struct word {
+	const char *text;
+	unsigned call;
+} all_words[] = {
+	{ "uring", __NR_io_uring_setup }, { "uring-enter", __NR_io_uring_enter },
+	{ "aio", __NR_io_setup }, { "aio-submit", __NR_io_submit }, { NULL, 0 },
+};
 
 static int fail(const char *what)
 {
@@ -44,7 +52,7 @@ static int deny(unsigned call)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: deny uring|aio [..] -- COMMAND [ARG..]\n");
+	fprintf(stderr, "usage: deny uring|uring-enter|aio|aio-submit [..] -- COMMAND [ARG..]\n");
 	return FAILED;
 }
 
@@ -56,11 +64,13 @@ int main(int argc, char **argv)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return fail("no new privileges");
 	for (; i < argc && i < 3 && strcmp(argv[i], "--"); i++) {
-		bool uring = !strcmp(argv[i], "uring");
+		const struct word *word = all_words;
 
-		if (!uring && strcmp(argv[i], "aio"))
+		while (word->text && strcmp(argv[i], word->text))
+			word++;
+		if (!word->text)
 			return usage();
-		if (deny(uring ? __NR_io_uring_setup : __NR_io_setup))
+		if (deny(word->call))
 			return fail("seccomp");
 		snprintf(words + strlen(words), sizeof(words) - strlen(words), "%s ", argv[i]);
 	}

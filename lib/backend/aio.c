@@ -201,6 +201,11 @@ static int no_context(int error, const char **reason)
 	return -ENOTSUP;
 }
 
+static bool is_denied(int rc)
+{
+	return rc == -EPERM || rc == -EACCES || rc == -ENOSYS;
+}
+
 static int set_up(struct aio_queue *q, const char **reason)
 {
 	int rc;
@@ -214,7 +219,12 @@ static int set_up(struct aio_queue *q, const char **reason)
 	if (rc)
 		return no_context(rc, reason);
 	q->can_poll = true;
-	if (arm(q) != -EINVAL)
+	rc = arm(q);
+	if (is_denied(rc)) {	/* a filter may let a context be made and not be used */
+		*reason = "io_submit is denied here: allow it in the container's seccomp profile";
+		return -ENOTSUP;
+	}
+	if (rc != -EINVAL)
 		return 0;
 	q->can_poll = false;
 	q->event = new_eventfd();

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # Where io_uring is denied, iomap-demo copies through libaio, and where that is denied too through
-# threads; the copy is the same, and what was denied is told.
+# threads; the copy is the same, and what was denied is told.  So it is where they can be made, and
+# not be used.
 # usage: fallback.py DENY DEMO: the programs deny and iomap-demo
 import json
 import os
@@ -35,14 +36,15 @@ def check(deny, demo, denied, source, image):
     found = json.loads(run([*here, "backends", "--json"]))
     schemes = {row["scheme"]: row for row in found["backends"] if row["scheme"] != "file"}
     left_out = "left out" in schemes["aio"]["reason"]
-    wanted = "aio" if "aio" not in denied and not left_out else "file"
+    missing = [call.split("-")[0] for call in denied]
+    wanted = "aio" if "aio" not in missing and not left_out else "file"
     if found["auto"] != wanted:
         fail(f"without {denied} auto: is {found['auto']}, not {wanted}")
     output = run([*here, "copy", source, "--device", f"auto:{image}"])
     words = words_of(output)
     if not words.startswith("file: 4 threads" if wanted == "file" else wanted):
         fail(f"without {denied} the copy went through: {words}")
-    for scheme in denied:
+    for scheme in missing:
         row = schemes[scheme]
         if row["works"] or row["error"] != -95:
             fail(f"{scheme} is denied, but {row}")
@@ -61,7 +63,7 @@ def main(deny, demo):
         source, image = os.path.join(folder, "source"), os.path.join(folder, "image")
         with open(source, "wb") as f:
             f.write(random.Random(5).randbytes(3_000_001))
-        for denied in (["uring"], ["uring", "aio"]):
+        for denied in (["uring"], ["uring", "aio"], ["uring-enter", "aio-submit"]):
             check(deny, demo, denied, source, image)
 
 

@@ -18,7 +18,7 @@
 /* What is asked of the next calls, and what was seen.  Each case begins with zeros, in a process of
  * its own; where two threads call, they take turns. */
 static struct {
-	int setup_error;
+	int setup_error, poll_error;	/* poll: of the wake-up's request */
 	unsigned most;			/* requests that one io_submit takes; 0: all */
 	unsigned nr_failing;		/* io_submits that fail with.. */
 	int error;
@@ -107,7 +107,7 @@ static int submit_one(io_context_t ctx, struct iocb *iocb)
 int io_submit(io_context_t ctx, long nr, struct iocb **iocbs)
 {
 	if (iocbs[0]->aio_lio_opcode == IO_CMD_POLL)
-		return kernel.refused_op == IO_CMD_POLL ? -EINVAL : real_submit(ctx, nr, iocbs);
+		return kernel.poll_error ? kernel.poll_error : real_submit(ctx, nr, iocbs);
 	kernel.nr_submits++;
 	kernel.ctx = ctx;
 	if (kernel.nr_failing) {

@@ -433,18 +433,25 @@ CASE(a_buffered_file_is_not_sent, "", "io_submit would block, so reap carries it
 CASE(denied_contexts_say_what_to_do, "", "-ENOTSUP with the reason in words, and nothing half-open")
 {
 	static const struct {
-		int error, rc;
+		int setup, submit, rc;
 		const char *word;
-	} table[] = { { -EAGAIN, -ENOTSUP, "fs.aio-max-nr" }, { -ENOSYS, -ENOTSUP, "CONFIG_AIO" },
-		      { -EPERM, -ENOTSUP, "seccomp" }, { -EACCES, -ENOTSUP, "seccomp" },
-		      { -ENOMEM, -ENOMEM, "memory" } };
+	} table[] = {
+		{ -EAGAIN, 0, -ENOTSUP, "fs.aio-max-nr" },
+		{ -ENOSYS, 0, -ENOTSUP, "CONFIG_AIO" },
+		{ -EPERM, 0, -ENOTSUP, "seccomp" },
+		{ -EACCES, 0, -ENOTSUP, "seccomp" },
+		{ -ENOMEM, 0, -ENOMEM, "memory" },
+		{ 0, -EPERM, -ENOTSUP, "io_submit" },
+		{ 0, -ENOSYS, -ENOTSUP, "io_submit" },
+	};
 
-	for (unsigned i = 0; i < 5; i++) {
+	for (unsigned i = 0; i < 7; i++) {
 		struct iomap_bdev *bdev;
 		struct iomap_ioq *ioq;
 		struct t_env t;
 
-		kernel.setup_error = table[i].error;
+		kernel.setup_error = table[i].setup;
+		kernel.poll_error = table[i].submit;
 		t_env_start(&t, NULL);
 		ck_assert_int_eq(iomap_ioq_new(t.env, NULL, &ioq), 0);
 		ck_assert_int_eq(iomap_bdev_open(ioq, "aio:/dev/zero", NULL, &bdev), table[i].rc);
@@ -514,7 +521,7 @@ CASE(a_kernel_that_cannot_poll, "O44", "Sleep and wake-ups go by eventfds alone"
 {
 	struct t_device d;
 
-	kernel.refused_op = IO_CMD_POLL;
+	kernel.poll_error = -EINVAL;
 	START(&d);
 	wake_twice(&d);
 	wake_before_reap(&iomapi_aio_backend, d.t.env, 0);
