@@ -219,10 +219,16 @@ def must(command, **more):
     return out.stdout.strip()
 
 
+def knows_nothing_else(env, work):
+    """Of all packages only ours: what the shared libraries need is no concern of who uses them."""
+    return dict(env, PKG_CONFIG_LIBDIR=os.path.join(work, "nothing"))
+
+
 def by_pkg_config(moved, work, env):
     for package, extra in (("libiomap", []), ("libiomap-sim", ["-DWITH_SIM"])):
         for kind in ([], ["--static"]):
-            flags = must(["pkg-config", "--cflags", "--libs", *kind, package], env=env).split()
+            known = env if kind else knows_nothing_else(env, work)
+            flags = must(["pkg-config", "--cflags", "--libs", *kind, package], env=known).split()
             program = os.path.join(work, package + "".join(kind))
             source = os.path.join(HERE, "consumer", "consumer.c")
             must([os.environ.get("CC", "cc"), source, "-o", program, *extra,
@@ -256,15 +262,18 @@ def by_unit_test(work, env):
     print("consumer: the unit test of the store ok,", len(files), "files")
 
 
-def by_cmake(moved, work):
-    build = os.path.join(work, "build")
+def by_cmake(moved, work, env):
     source = os.path.join(HERE, "consumer")
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
-    must(["cmake", "-S", source, "-B", build, f"-DCMAKE_PREFIX_PATH={moved}", *generator])
-    must(["cmake", "--build", build])
-    for target in ("iomap", "iomap_static", "sim", "sim_static"):
-        must([os.path.join(build, "with-" + target)])
-        print(f"consumer: find_package iomap::{target} ok")
+    alone = knows_nothing_else(env, work)
+    for name, static, known in (("all", "ON", env), ("shared", "OFF", alone)):
+        build = os.path.join(work, name)
+        must(["cmake", "-S", source, "-B", build, f"-DCMAKE_PREFIX_PATH={moved}",
+              f"-DWITH_STATIC={static}", *generator], env=known)
+        must(["cmake", "--build", build], env=known)
+        for target in ("iomap", "sim", *(("iomap_static", "sim_static") if static == "ON" else ())):
+            must([os.path.join(build, "with-" + target)])
+            print(f"consumer: find_package iomap::{target} ok, {name}")
 
 
 def by_readme(work, env):
@@ -304,7 +313,7 @@ def consumers(build):
         env = dict(os.environ, PKG_CONFIG_PATH=":".join(pc))
         by_pkg_config(moved, work, env)
         by_unit_test(work, env)
-        by_cmake(moved, work)
+        by_cmake(moved, work, env)
         by_readme(work, env)
     return 0
 
