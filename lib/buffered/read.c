@@ -467,6 +467,7 @@ static int fill_and_wait(struct reader *r, int64_t pos, uint64_t want, struct io
 	if (!range_uptodate(folio, pos, want)) {
 		rc = iomapi_read_folio(folio, r->ops, r->read_ops, r->priv);
 		iomap_folio_lock(folio);
+		rc = rc ? rc : iomapi_cached(folio)->read_error;
 	}
 	iomap_folio_unlock(folio);
 	if (range_uptodate(folio, pos, want)) {

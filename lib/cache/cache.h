@@ -228,7 +228,7 @@ struct iomapi_cached {
 	struct iomap_list lru;		/* cache->lock */
 	uint32_t read_pending;		/* state lock: bytes of a read that are on their way.. */
 	uint32_t read_valid;		/* ..bytes that came; for the folio of one block */
-	bool read_failed;		/* ..something did not */
+	int32_t read_error;		/* ..the first that something did not come for */
 	uint8_t block_bits;		/* of its inode, which may be gone */
 };
 static inline struct iomapi_cached *iomapi_cached(const struct iomap_folio *folio)

@@ -276,7 +276,7 @@ int iomapi_folio_start_read(struct iomap_folio *folio)
 		attach_locked(folio);
 	cached->read_pending = folio->size;
 	cached->read_valid = 0;
-	cached->read_failed = false;
+	cached->read_error = 0;
 	iomapi_or(&folio->flags, IOMAPI_FOLIO_READING);
 	state_unlock(folio);
 	return 0;
@@ -307,13 +307,14 @@ static void arrived_locked(struct iomap_folio *folio, size_t off, size_t len, in
 	struct blocks b = touched(folio, off, len);
 
 	if (error) {
-		cached->read_failed = true;
+		if (!cached->read_error)
+			cached->read_error = error < 0 ? error : -EIO;
 		if (folio->state)
 			iomapi_bits_clear(uptodate_bits(folio), b.first, b.end - b.first);
 		return;
 	}
 	cached->read_valid += (uint32_t)len;
-	if (cached->read_failed) {
+	if (cached->read_error) {
 		size_t block = (size_t)1 << cached->block_bits;
 
 		b.first += (off & (block - 1)) != 0;

@@ -97,6 +97,22 @@ CASE(error_reaches_the_reader, "I13",
 	stop(&s);
 }
 
+CASE(the_devices_error_is_the_answer, "I13",
+     "What the device or the client's operation says reaches the reader as it is")
+{
+	static const int errors[] = { -ETIMEDOUT, -ENODATA, -EILSEQ };
+	struct table s;
+	char buf[FOLIO];
+
+	for (unsigned i = 0; i < 3; i++) {
+		start(&s, NULL);
+		make_file(&s, FOLIO);
+		t_mem_fail(s.dev, IOMAP_BIO_READ, 1, 1000, errors[i], s.f->data[0].addr);
+		ck_assert_int_eq(m_read(s.f, 0, buf, sizeof(buf)), errors[i]);
+		stop(&s);
+	}
+}
+
 CASE(failed_begin_is_the_answer, "I13",
      "What begin said is what the reader gets, and nothing stays locked")
 {
