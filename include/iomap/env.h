@@ -21,7 +21,8 @@ IOMAP_BEGIN_DECLS
  * fibers. */
 struct iomap_sync_ops {
 	size_t struct_size;
-	/* sleep while *word == seen; 0, -ETIMEDOUT; a spurious 0 is fine */
+	/* sleep while *word == seen; 0, -ETIMEDOUT; -EDEADLK: nobody is left who could wake, a
+	 * wait without end is over; a spurious 0 is fine */
 	int (*wait)(void *arg, const iomap_word *word, uint32_t seen, int64_t timeout_ns);
 	void (*wake)(void *arg, const iomap_word *word, unsigned nr);
 	/* 256 zeroed bytes of this thread or fiber, its own for life */
@@ -137,7 +138,8 @@ IOMAP_API int iomap_env_run_work(struct iomap_env *env, unsigned work_classes, u
  * ioqs, runs deferred work that this thread may run, and sleeps only when there is nothing to
  * drive.  With MANUAL callbacks it runs queued ones too: it lends its thread, or a program of one
  * thread would wait for itself (a poll does not).  Time-out 0 drives once.
- * 0; -ETIMEDOUT; -EDEADLK from a callback; -ECHILD in a forked child.
+ * 0; -ETIMEDOUT; -EDEADLK from a callback, and where nobody is left who could wake, as the
+ * simulator knows; -ECHILD in a forked child.
  * wake: after the word was changed; wakes up to nr waiters.  Any thread, callbacks too.
  */
 IOMAP_API int iomap_env_wait(struct iomap_env *env, const iomap_word *word, uint32_t seen,

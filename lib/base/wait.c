@@ -437,14 +437,14 @@ static void lead(struct waiter *w, struct iomapi_sleeper *s, unsigned nr)
 /*
  * Look at everything, as one who stands in the list, and block if nothing moved.  In MANUAL mode
  * queued callbacks are looked for here and not before: who queued them may have looked for sleepers
- * before this one was there.
+ * before this one was there.  -EDEADLK: nobody is left who could wake, the simulator says so.
  */
-static void look_and_block(struct waiter *w, struct iomapi_sleeper *s, bool may_block)
+static int look_and_block(struct waiter *w, struct iomapi_sleeper *s, bool may_block)
 {
 	unsigned nr;
 
 	if (word_changed(w) || iomapi_work_waiting(w->env, iomapi_work_allowed(w->self)))
-		return;
+		return 0;
 	may_block &= !drive_all(w, &nr);
 	if (w->env->opts.callbacks == IOMAP_CALLBACKS_MANUAL && !word_changed(w) &&
 	    run_callbacks(w->env, WAIT_BATCH)) {
@@ -452,26 +452,28 @@ static void look_and_block(struct waiter *w, struct iomapi_sleeper *s, bool may_
 		may_block = false;
 	}
 	if (!may_block || word_changed(w))
-		return;
-	if (nr)
-		lead(w, s, nr);
-	else
-		iomapi_sleep(w->env, &s->flag, 0, time_left(w));
+		return 0;
+	if (!nr)
+		return iomapi_sleep(w->env, &s->flag, 0, time_left(w));
+	lead(w, s, nr);
+	return 0;
 }
 
-static void go_round(struct waiter *w, bool may_block)
+static int go_round(struct waiter *w, bool may_block)
 {
 	unsigned classes = iomapi_work_allowed(w->self);
 	struct iomapi_sleeper s;
+	int rc;
 
 	if (iomapi_work_waiting(w->env, classes)) {
 		hand_over(w);
 		iomapi_work_run(w->env, classes, WAIT_BATCH);
 	}
 	sleeper_add(w, &s);
-	look_and_block(w, &s, may_block);
+	rc = look_and_block(w, &s, may_block);
 	sleeper_del(w, &s);
 	w->handover |= (s.flag & FLAG_LOOK) != 0;
+	return rc;
 }
 
 IOMAP_API int iomap_env_wait(struct iomap_env *env, const iomap_word *word, uint32_t seen,
@@ -479,6 +481,7 @@ IOMAP_API int iomap_env_wait(struct iomap_env *env, const iomap_word *word, uint
 {
 	struct waiter w = { .env = env, .word = word, .seen = seen, .deadline = -1 };
 	bool changed;
+	int rc;
 
 	if (word_changed(&w))
 		return 0;
@@ -491,9 +494,9 @@ IOMAP_API int iomap_env_wait(struct iomap_env *env, const iomap_word *word, uint
 		w.deadline = iomapi_end(iomapi_now(env), (uint64_t)timeout_ns);
 	flush_plug(&w);
 	do {
-		go_round(&w, timeout_ns != 0);
+		rc = go_round(&w, timeout_ns != 0);
 		changed = word_changed(&w);	/* once: it may change back at any time */
-	} while (!changed && time_left(&w));
+	} while (!changed && rc != -EDEADLK && time_left(&w));
 	hand_over(&w);
-	return changed ? 0 : -ETIMEDOUT;
+	return changed ? 0 : rc == -EDEADLK ? rc : -ETIMEDOUT;
 }

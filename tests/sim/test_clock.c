@@ -102,6 +102,23 @@ CASE(the_hook_itself, "O44",
 	world_delete(&w);
 }
 
+CASE(a_wait_that_nobody_can_end, "O44",
+     "Outside of a case it is refused when all that was under way has ended, and not before")
+{
+	iomap_word word = 7;
+	struct t_bio b;
+	struct world w;
+	int64_t since;
+
+	start(&w, "consumer", 1, 3);
+	since = iomap_sim_now_ns(w.sim);
+	world_send(&b, w.bdev, 1, 1, 'b', 0);
+	ck_assert_int_eq(iomap_env_wait(w.env, &word, 7, IOMAP_FOREVER), -EDEADLK);
+	ck_assert_uint_eq(b.nr_ends, 1);
+	still_works(&w, 2, since);
+	world_delete(&w);
+}
+
 /* 2^62 is as far as a wait moves it; devices go on behind it. */
 CASE(the_end_of_time, "O44", "After 146 years commands and faults still take the time they take")
 {
