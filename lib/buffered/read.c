@@ -511,8 +511,9 @@ static int64_t read_some(struct reader *r, int64_t pos, struct iomap_data *data)
 	rc = ready_folio(r, pos, iomapi_min((uint64_t)data->left, (uint64_t)(size - pos)), &folio);
 	if (rc)
 		return rc;
-	/* again: what a truncate has cut off meanwhile is not the file's */
-	size = iomap_inode_size(r->inode);
+	/* again: what a truncate has cut off meanwhile is not the file's; but of what came to it
+	 * nobody knows yet whether it is there */
+	size = iomapi_min(size, iomap_inode_size(r->inode));
 	off = (size_t)(pos - folio->pos);
 	len = iomapi_min(folio->size - off, data->left);
 	len = pos < size ? (size_t)iomapi_min((uint64_t)len, (uint64_t)(size - pos)) : 0;

@@ -142,6 +142,41 @@ CASE(reading_stops_at_the_end, "",
 	stop(&s);
 }
 
+/* The read-ahead is refused, and while it was asked the file has grown. */
+static void grow_and_fail(struct m_file *f, int64_t pos, uint64_t len, unsigned flags,
+			  struct iomap *map, struct iomap *srcmap)
+{
+	(void)pos, (void)len, (void)flags, (void)srcmap;
+	f->m->hook_map = NULL;
+	iomap_inode_set_size(&f->inode, f->ref_size);
+	map->length = 0;
+}
+
+CASE(a_file_that_grows_is_read_as_it_was, "I13 I30",
+     "Blocks that became the file's meanwhile and cannot be read are not handed out")
+{
+	struct iomap_req req;
+	struct iomap_data data;
+	char buf[FOLIO];
+	struct iovec iov = { buf, sizeof(buf) };
+	struct table s;
+
+	start(&s, &(struct m_opts){ .chunk = BLOCK, .gap = 1 });
+	make_file(&s, FOLIO);
+	iomap_inode_set_size(&s.f->inode, BLOCK);
+	s.m->hook_map = grow_and_fail;
+	t_mem_fail(s.dev, IOMAP_BIO_READ, 1, 1000, -EIO, s.f->data[1].addr);
+	memset(buf, 'u', sizeof(buf));
+	req = (struct iomap_req){ .file = &s.f->file };
+	iomap_data_init(&data, &iov, 1);
+	ck_assert_int_eq(iomap_file_buffered_read(&req, &data, &s.m->ops, NULL, NULL), BLOCK);
+	ck_assert_mem_eq(buf, s.f->ref, BLOCK);
+	for (unsigned i = BLOCK; i < FOLIO; i++)
+		ck_assert_int_eq(buf[i], 'u');
+	ck_assert_int_eq(iomap_file_buffered_read(&req, &data, &s.m->ops, NULL, NULL), -EIO);
+	stop(&s);
+}
+
 CASE(nowait_reads_what_is_there, "", "NOWAIT gives what is cached, then -EAGAIN without a request")
 {
 	struct iomap_data data;
