@@ -226,9 +226,9 @@ int iomapi_read_folio(struct iomap_folio *folio, const struct iomap_ops *ops,
 	int64_t end;
 	int rc;
 
-	if (!read_ops_ok(f.ops)) {
+	if (!read_ops_ok(f.ops) || iomapi_inode_killed(inode)) {
 		iomap_folio_unlock(folio);
-		return -EINVAL;
+		return read_ops_ok(f.ops) ? -ESTALE : -EINVAL;
 	}
 	fill_start(&f, folio);
 	iomapi_trace(f.env, .event = IOMAP_TRACE_READ_FOLIO, .inode = inode, .pos = f.pos,
@@ -357,6 +357,8 @@ static int readahead(struct iomap_inode *inode, int64_t *pos, int64_t end,
 
 	if (!read_ops_ok(f.ops))
 		return -EINVAL;
+	if (iomapi_inode_killed(inode))
+		return -ESTALE;
 	iomapi_trace(f.env, .event = IOMAP_TRACE_READAHEAD, .inode = inode, .pos = *pos,
 		     .len = (uint64_t)(end - *pos));
 	while (!rc && at < stop) {

@@ -266,4 +266,32 @@ CASE(readahead_says_what_is_left, "",
 	stop(&s);
 }
 
+CASE(a_killed_file_is_not_filled, "H13",
+     "Read-ahead caches nothing, a folio comes back unlocked and empty, begin is not asked")
+{
+	struct iomap_cache_stats stats = { .struct_size = sizeof(stats) };
+	struct iomap_folio *folio;
+	struct table s;
+	int64_t pos = FOLIO;
+	uint64_t len = 4 * FOLIO;
+	char byte;
+
+	start(&s, NULL);
+	make_file(&s, 8 * FOLIO);
+	ck_assert_int_eq(iomap_inode_kill(&s.f->inode, IOMAP_FOREVER), 0);
+	folio = new_folio(&s, 0);
+	s.m->nr_begin = s.m->nr_end = 0;
+	iomap_readahead(&s.f->inode, &pos, &len, &s.m->ops, NULL, NULL);
+	ck_assert_int_eq(pos, FOLIO);
+	ck_assert_uint_eq(len, 4 * FOLIO);
+	iomap_read_folio(folio, &s.m->ops, NULL, NULL);
+	ck_assert(!(iomap_folio_flags(folio) & (IOMAP_FOLIO_LOCKED | IOMAP_FOLIO_UPTODATE)));
+	iomap_folio_put(folio);
+	ck_assert_int_eq(m_read(s.f, 0, &byte, 1), -ESTALE);
+	ck_assert_uint_eq(s.m->nr_begin, 0);
+	iomap_cache_stats(s.m->cache, &stats);
+	ck_assert_uint_eq(stats.bytes, FOLIO);
+	stop(&s);
+}
+
 MAIN()
