@@ -143,10 +143,16 @@ static int read_alone(struct iomap_bdev *bdev, uint64_t addr, void *mem, size_t 
 	return iomap_bio_wait(&bio);
 }
 
-static int no_device(const struct iomap *src, const struct iomap_folio *folio, int64_t pos)
+static int no_place(const struct iomap *src, const struct iomap_folio *folio, int64_t pos)
 {
-	if (src->bdev)
+	if (src->bdev && !(src->flags & IOMAP_F_ANON_WRITE))
 		return 0;
+	if (src->bdev) {
+		iomapi_report(folio->inode->env, .rule = "V8", .callback = "iomap_begin",
+			      .field = "flags", .value = src->flags, .inode = folio->inode,
+			      .pos = pos, .text = "blocks are missing, and nowhere to read from");
+		return -EIO;
+	}
 	iomapi_report(folio->inode->env, .rule = "V10", .callback = "iomap_begin", .field = "bdev",
 		      .inode = folio->inode, .pos = pos,
 		      .text = "nothing to read from: such a client brings its own operations");
@@ -156,7 +162,7 @@ static int no_device(const struct iomap *src, const struct iomap_folio *folio, i
 int iomapi_bio_read_sync(const struct iomap *src, struct iomap_folio *folio, int64_t pos,
 			 size_t len)
 {
-	int rc = no_device(src, folio, pos);
+	int rc = no_place(src, folio, pos);
 
 	if (rc)
 		return rc;
@@ -209,7 +215,7 @@ static int read_folio_range(const struct iomap_iter *iter, struct iomap_read_ctx
 	void *mem = (char *)folio->mem + off;
 	struct iomap_bio *bio = ctx->read_ctx;
 	uint64_t addr;
-	int rc = no_device(src, folio, iter->pos);
+	int rc = no_place(src, folio, iter->pos);
 
 	if (rc)
 		return rc;

@@ -259,6 +259,39 @@ CASE(stale_map_of_a_fault, "I37",
 	all_is_well(&s);
 }
 
+/* An address that looks like one. */
+static void anonymous(struct m_file *f, int64_t pos, uint64_t len, unsigned flags,
+		      struct iomap *map, struct iomap *srcmap)
+{
+	(void)f, (void)pos, (void)len, (void)srcmap;
+	if (flags & IOMAP_WRITE)
+		map->flags |= IOMAP_F_ANON_WRITE;
+}
+
+CASE(nowhere_to_read_from, "V8",
+     "Missing blocks under an anonymous map: -EIO and a report, nothing is read or dirty for it")
+{
+	struct iomap_folio *folio;
+	struct table s;
+
+	start(&s, NULL);
+	make_file(&s, FOLIO);
+	ck_assert_int_eq(m_fill(s.f, 0, BLOCK, 1), BLOCK);	/* the only block there is */
+	s.m->hook_map = anonymous;
+	t_mem_log_reset(s.dev);
+	ck_assert_int_eq(mkwrite(&s, 10, &folio), -EIO);
+	ck_assert_str_eq(s.t.last_rule, "V8");
+	ck_assert_uint_eq(nr_reads(&s, NULL), 0);
+	ck_assert_uint_eq(dirty_bytes(&s, 0), BLOCK);
+	s.m->hook_map = NULL;
+	ck_assert(m_content_ok(s.f));		/* all is there now */
+	s.m->hook_map = anonymous;
+	ck_assert_int_eq(mkwrite(&s, 10, &folio), 0);
+	done(folio);
+	s.m->hook_map = NULL;
+	all_is_well(&s);
+}
+
 /* ---- room ---- */
 
 static struct iomap_ioend *held[8];
