@@ -9,7 +9,7 @@
  *
  *	ctx->read_ctx	the pending bio, this thread's until it is submitted
  *	end_io		whoever reaps: each segment finishes its range, the last one of a folio
- *			unlocks it; a failed piece fails its own ranges only (I30)
+ *			unlocks it; a failed piece fails its own blocks only (I30)
  */
 #include "buffered/buffered.h"
 #include "block/block.h"
@@ -21,15 +21,19 @@
 #include <iomap/inode.h>
 
 #include "base/log.h"
+#include "cache/cache.h"
 
 #define READ_BYTES	(1u << 20)	/* a request is not made larger */
 #define READ_SEGS	64
 #define READ_BIOS_MIN	8u
 #define READ_BIOS_MAX	64u
 
+#define MAX_BLOCKS	(IOMAPI_MAX_FOLIO >> 9)	/* a range is in one folio */
+_Static_assert(READ_BYTES >> 9 <= MAX_BLOCKS, "a bit for each block of a request");
+
 struct read_bio {			/* in front of each bio of the pool */
-	uint64_t bad, bad_end;		/* the failed pieces lie in here */
-	int error;
+	int error;			/* the first; 0: none, and no bit means a thing */
+	uint64_t bad[IOMAPI_BITMAP_WORDS(MAX_BLOCKS)];	/* blocks that failed */
 };
 #define FRONT_PAD ((sizeof(struct read_bio) + 63) & ~(size_t)63)
 
@@ -71,58 +75,59 @@ const struct iomapi_room iomapi_room_buffered = { .init = room_init, .fini = roo
 static void piece_end(struct iomap_bio *bio, uint64_t off, uint64_t len, int status)
 {
 	struct read_bio *rb = read_bio_of(bio);
+	uint64_t first = off / bio->grain, end = (off + len - 1) / bio->grain + 1;
 
-	if (!status)
+	if (!status || !len)
 		return;
-	if (!rb->error) {
-		rb->error = status;
-		rb->bad = off;
-		rb->bad_end = off + len;
-		return;
-	}
-	rb->bad = iomapi_min(rb->bad, off);
-	rb->bad_end = iomapi_max(rb->bad_end, off + len);
+	if (!rb->error)
+		memset(rb->bad, 0, sizeof(rb->bad));
+	rb->error = rb->error ? rb->error : status;
+	iomapi_bits_set(rb->bad, (unsigned)first, (unsigned)(end - first));
 }
 
-/* One segment at bytes [at, at + seg->len) of its bio: what lies among the failed pieces failed, in
- * whole blocks. */
-static void finish_segment(const struct iomap_bvec *seg, uint64_t at, const struct read_bio *rb)
+/* One segment, whose first block is the one of that number in its bio: runs of good blocks and of
+ * bad ones.  The folio is ours while one of them is due. */
+static void finish_segment(const struct iomap_bvec *seg, unsigned at, uint32_t block,
+			   const struct read_bio *rb)
 {
 	struct iomap_folio *folio = seg->owner;
 	size_t off = (size_t)((char *)seg->mem - (char *)folio->mem);
-	uint64_t block = 1ull << folio->inode->block_bits;
-	uint64_t from = rb->bad, to = rb->bad_end, end = at + seg->len;
+	unsigned end = at + (unsigned)(seg->len / block);
 
-	if (!rb->error || from >= end || to <= at) {
+	if (!rb->error) {
 		iomap_finish_folio_read(folio, off, seg->len, 0);
 		return;
 	}
-	from = at + iomapi_round_down(iomapi_max(from, at) - at, block);
-	to = iomapi_min(end, at + iomapi_round_up(iomapi_min(to, end) - at, block));
-	/* the folio is ours while any of the three is due */
-	if (from > at)
-		iomap_finish_folio_read(folio, off, (size_t)(from - at), 0);
-	if (to < end)
-		iomap_finish_folio_read(folio, off + (size_t)(to - at), (size_t)(end - to), 0);
-	iomap_finish_folio_read(folio, off + (size_t)(from - at), (size_t)(to - from), rb->error);
+	while (at < end) {
+		bool bad = iomapi_bit_test(rb->bad, at);
+		unsigned to = iomapi_bits_next(rb->bad, at, end, !bad);
+		size_t len = (size_t)(to - at) * block;
+
+		iomap_finish_folio_read(folio, off, len, bad ? rb->error : 0);
+		off += len;
+		at = to;
+	}
 }
 
 static void end_io(struct iomap_bio *bio)
 {
 	struct iomap_env *env = bio->owner;
-	struct read_bio rb = *read_bio_of(bio);
 	struct iomap_bvec segs[READ_SEGS];
-	unsigned nr = bio->nr_segs;
-	uint64_t at = 0;
+	unsigned nr = bio->nr_segs, at = 0;
+	uint32_t block = bio->grain;
+	struct read_bio rb;
 
-	if (bio->status && !rb.error)
-		rb = (struct read_bio){ .error = bio->status, .bad_end = bio->len };
+	if (bio->status && !read_bio_of(bio)->error)
+		piece_end(bio, 0, bio->len, bio->status);
+	rb.error = read_bio_of(bio)->error;
+	if (rb.error)
+		rb = *read_bio_of(bio);
 	memcpy(segs, bio->segs, nr * sizeof(segs[0]));
 	/* first: with the last folio everything may go */
 	iomap_bio_pool_put(pool_of(env), bio);
 	for (unsigned i = 0; i < nr; i++) {
-		finish_segment(&segs[i], at, &rb);
-		at += segs[i].len;
+		finish_segment(&segs[i], at, block, &rb);
+		at += (unsigned)(segs[i].len / block);
 	}
 }
 
@@ -143,10 +148,16 @@ static int read_alone(struct iomap_bdev *bdev, uint64_t addr, void *mem, size_t 
 	return iomap_bio_wait(&bio);
 }
 
-static int no_device(const struct iomap *src, const struct iomap_folio *folio, int64_t pos)
+static int no_place(const struct iomap *src, const struct iomap_folio *folio, int64_t pos)
 {
-	if (src->bdev)
+	if (src->bdev && !(src->flags & IOMAP_F_ANON_WRITE))
 		return 0;
+	if (src->bdev) {
+		iomapi_report(folio->inode->env, .rule = "V8", .callback = "iomap_begin",
+			      .field = "flags", .value = src->flags, .inode = folio->inode,
+			      .pos = pos, .text = "blocks are missing, and nowhere to read from");
+		return -EIO;
+	}
 	iomapi_report(folio->inode->env, .rule = "V10", .callback = "iomap_begin", .field = "bdev",
 		      .inode = folio->inode, .pos = pos,
 		      .text = "nothing to read from: such a client brings its own operations");
@@ -156,7 +167,7 @@ static int no_device(const struct iomap *src, const struct iomap_folio *folio, i
 int iomapi_bio_read_sync(const struct iomap *src, struct iomap_folio *folio, int64_t pos,
 			 size_t len)
 {
-	int rc = no_device(src, folio, pos);
+	int rc = no_place(src, folio, pos);
 
 	if (rc)
 		return rc;
@@ -197,7 +208,7 @@ static struct iomap_bio *new_bio(struct iomap_env *env, struct iomap_bdev *bdev,
 	bio->piece_end = piece_end;
 	bio->owner = env;
 	bio->grain = block;
-	memset(read_bio_of(bio), 0, sizeof(struct read_bio));
+	read_bio_of(bio)->error = 0;
 	return bio;
 }
 
@@ -209,7 +220,7 @@ static int read_folio_range(const struct iomap_iter *iter, struct iomap_read_ctx
 	void *mem = (char *)folio->mem + off;
 	struct iomap_bio *bio = ctx->read_ctx;
 	uint64_t addr;
-	int rc = no_device(src, folio, iter->pos);
+	int rc = no_place(src, folio, iter->pos);
 
 	if (rc)
 		return rc;

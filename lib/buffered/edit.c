@@ -64,12 +64,13 @@ static int clients_folio(struct iomapi_edit *e, struct iomap_iter *iter, size_t 
 	if (rc < 0)
 		return rc;
 	*folio = f;
-	if (!rc && f && f->pos <= iter->pos && iter->pos - f->pos < (int64_t)f->size)
+	if (!rc && f && f->inode == e->inode && (iomap_folio_flags(f) & IOMAP_FOLIO_LOCKED) &&
+	    f->pos <= iter->pos && iter->pos - f->pos < (int64_t)f->size)
 		return 0;
 	iomapi_report(e->inode->env, .rule = "I46", .callback = "get_folio", .field = "folio",
 		      .value = f ? (uint64_t)f->pos : 0, .bound = (uint64_t)iter->pos,
 		      .inode = e->inode, .pos = iter->pos,
-		      .text = "0 and a folio that contains the position");
+		      .text = "0 and a locked folio of the file that contains the position");
 	if (!rc && f)
 		e->wops->put_folio(e->inode, iter->pos, 0, f);
 	return -EIO;

@@ -123,7 +123,7 @@ IOMAP_API int iomap_page_mkwrite(struct iomap_inode *inode, int64_t pos,
 		return -EINVAL;
 	if (iomapi_inode_killed(inode))
 		return -ESTALE;
-	rc = iomap_cache_balance(iomapi_cache_of(inode), 0, 0);
+	rc = iomapi_balance(inode, 0, 0);
 	if (!rc)
 		rc = find_folio(inode, pos, &f);
 	if (rc)

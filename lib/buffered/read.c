@@ -226,9 +226,9 @@ int iomapi_read_folio(struct iomap_folio *folio, const struct iomap_ops *ops,
 	int64_t end;
 	int rc;
 
-	if (!read_ops_ok(f.ops)) {
+	if (!read_ops_ok(f.ops) || iomapi_inode_killed(inode)) {
 		iomap_folio_unlock(folio);
-		return -EINVAL;
+		return read_ops_ok(f.ops) ? -ESTALE : -EINVAL;
 	}
 	fill_start(&f, folio);
 	iomapi_trace(f.env, .event = IOMAP_TRACE_READ_FOLIO, .inode = inode, .pos = f.pos,
@@ -357,6 +357,8 @@ static int readahead(struct iomap_inode *inode, int64_t *pos, int64_t end,
 
 	if (!read_ops_ok(f.ops))
 		return -EINVAL;
+	if (iomapi_inode_killed(inode))
+		return -ESTALE;
 	iomapi_trace(f.env, .event = IOMAP_TRACE_READAHEAD, .inode = inode, .pos = *pos,
 		     .len = (uint64_t)(end - *pos));
 	while (!rc && at < stop) {
@@ -512,8 +514,9 @@ static int64_t read_some(struct reader *r, int64_t pos, struct iomap_data *data)
 	rc = ready_folio(r, pos, iomapi_min((uint64_t)data->left, (uint64_t)(size - pos)), &folio);
 	if (rc)
 		return rc;
-	/* again: what a truncate has cut off meanwhile is not the file's */
-	size = iomap_inode_size(r->inode);
+	/* again: what a truncate has cut off meanwhile is not the file's; but of what came to it
+	 * nobody knows yet whether it is there */
+	size = iomapi_min(size, iomap_inode_size(r->inode));
 	off = (size_t)(pos - folio->pos);
 	len = iomapi_min(folio->size - off, data->left);
 	len = pos < size ? (size_t)iomapi_min((uint64_t)len, (uint64_t)(size - pos)) : 0;

@@ -252,7 +252,7 @@ static int write_step(struct writer *w, int64_t pos, size_t len, int64_t *n)
 }
 
 /* Who may not wait gets one map for all or none; others stay close to the limit.  A step does not
- * end inside a block, if it can: the next one would have to read what it overwrites. */
+ * end inside a block: the next one would have to read what it overwrites. */
 static size_t next_step(const struct writer *w, int64_t pos, size_t left)
 {
 	const struct iomap_cache *cache = iomapi_cache_of(w->inode);
@@ -266,7 +266,9 @@ static size_t next_step(const struct writer *w, int64_t pos, size_t left)
 	if (step >= 2 * (uint64_t)cache->max_folio)
 		unit = cache->max_folio;
 	end = iomapi_round_down((uint64_t)pos + step, unit);
-	return end > (uint64_t)pos ? (size_t)(end - (uint64_t)pos) : (size_t)step;
+	if (end <= (uint64_t)pos)	/* a block is dirty as a whole anyway */
+		end = iomapi_round_up((uint64_t)pos + 1, unit);
+	return iomapi_min((size_t)(end - (uint64_t)pos), left);
 }
 
 static int64_t write_all(struct writer *w, int64_t start, size_t len)

@@ -268,5 +268,7 @@ IOMAP_API int iomap_truncate_page(struct iomap_inode *inode, int64_t pos, bool *
 		return -EINVAL;
 	if (!off)
 		return 0;
-	return iomap_zero_range(inode, pos, block - off, did_zero, ops, write_ops, priv);
+	/* the last block of the largest file lacks a byte */
+	return iomap_zero_range(inode, pos, (uint64_t)(iomapi_end(pos, block - off) - pos),
+				did_zero, ops, write_ops, priv);
 }

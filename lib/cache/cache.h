@@ -295,9 +295,10 @@ bool iomapi_folio_state_settle(struct iomap_folio *folio);
 int iomapi_folio_state_attach(struct iomap_folio *folio);
 void iomapi_folio_set_uptodate(struct iomap_folio *folio, size_t off, size_t len);
 bool iomapi_folio_block_uptodate(const struct iomap_folio *folio, size_t off);
-/* Bytes from off on that are all uptodate, or all are not; *uptodate says which.  For who has a
- * reference only: it may change at once. */
+/* Bytes from off on that are all uptodate, or all are not; *uptodate says which.  The same for
+ * dirty.  For who has a reference only: it may change at once. */
 size_t iomapi_folio_uptodate_run(const struct iomap_folio *folio, size_t off, bool *uptodate);
+size_t iomapi_folio_dirty_run(const struct iomap_folio *folio, size_t off, bool *dirty);
 /* The next range in [*off, end) that is not uptodate, rounded to blocks; false: none. */
 bool iomapi_folio_next_not_uptodate(const struct iomap_folio *folio, size_t *off, size_t end,
 				    size_t *len);

@@ -301,7 +301,8 @@ IOMAP_API void iomap_folio_invalidate(struct iomap_folio *folio, size_t off, siz
 		     .pos = folio->pos, .len = folio->size);
 	cancel_blocks(folio);
 	forget(folio, IOMAP_FOLIO_DIRTY, tags_dirty);
-	iomapi_folio_state_free(folio);
+	if (!(iomapi_load(&folio->flags) & IOMAP_FOLIO_FAILED))	/* as for release */
+		iomapi_folio_state_free(folio);
 }
 
 /* ---- failed ---- */

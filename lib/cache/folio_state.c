@@ -225,23 +225,37 @@ IOMAP_API bool iomap_folio_is_partially_uptodate(const struct iomap_folio *folio
 	return range_uptodate(folio, off, iomapi_min(len, folio->size - off));
 }
 
-size_t iomapi_folio_uptodate_run(const struct iomap_folio *folio, size_t off, bool *uptodate)
+/* The flag is that of the bits. */
+static size_t run_of(const struct iomap_folio *folio, size_t off, uint32_t flag,
+		     uint64_t *(*bits)(const struct iomap_folio *folio), bool *set)
 {
-	unsigned bits = iomapi_cached(folio)->block_bits;
 	struct blocks b = touched(folio, off, folio->size - off);
 
+	state_lock_const(folio);
+	if (folio->state) {
+		*set = iomapi_bit_test(bits(folio), b.first);
+		b.end = iomapi_bits_next(bits(folio), b.first, b.end, !*set);
+	} else {	/* taken away just now, as in range_uptodate */
+		*set = iomapi_load(&folio->flags) & flag;
+	}
+	state_unlock_const(folio);
+	return ((size_t)b.end << iomapi_cached(folio)->block_bits) - off;
+}
+
+size_t iomapi_folio_uptodate_run(const struct iomap_folio *folio, size_t off, bool *uptodate)
+{
 	*uptodate = iomapi_load(&folio->flags) & IOMAP_FOLIO_UPTODATE;
 	if (*uptodate || !has_state(folio))
 		return folio->size - off;
-	state_lock_const(folio);
-	if (folio->state) {
-		*uptodate = iomapi_bit_test(uptodate_bits(folio), b.first);
-		b.end = iomapi_bits_next(uptodate_bits(folio), b.first, b.end, !*uptodate);
-	} else {	/* taken away just now, as in range_uptodate */
-		*uptodate = iomapi_load(&folio->flags) & IOMAP_FOLIO_UPTODATE;
-	}
-	state_unlock_const(folio);
-	return ((size_t)b.end << bits) - off;
+	return run_of(folio, off, IOMAP_FOLIO_UPTODATE, uptodate_bits, uptodate);
+}
+
+size_t iomapi_folio_dirty_run(const struct iomap_folio *folio, size_t off, bool *dirty)
+{
+	*dirty = iomapi_load(&folio->flags) & IOMAP_FOLIO_DIRTY;
+	if (!*dirty || !has_state(folio))
+		return folio->size - off;
+	return run_of(folio, off, IOMAP_FOLIO_DIRTY, dirty_bits, dirty);
 }
 
 bool iomapi_folio_next_not_uptodate(const struct iomap_folio *folio, size_t *off, size_t end,

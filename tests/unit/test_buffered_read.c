@@ -158,6 +158,41 @@ CASE(reading_stops_at_the_end, "",
 	stop(&s);
 }
 
+/* The read-ahead is refused, and while it was asked the file has grown. */
+static void grow_and_fail(struct m_file *f, int64_t pos, uint64_t len, unsigned flags,
+			  struct iomap *map, struct iomap *srcmap)
+{
+	(void)pos, (void)len, (void)flags, (void)srcmap;
+	f->m->hook_map = NULL;
+	iomap_inode_set_size(&f->inode, f->ref_size);
+	map->length = 0;
+}
+
+CASE(a_file_that_grows_is_read_as_it_was, "I13 I30",
+     "Blocks that became the file's meanwhile and cannot be read are not handed out")
+{
+	struct iomap_req req;
+	struct iomap_data data;
+	char buf[FOLIO];
+	struct iovec iov = { buf, sizeof(buf) };
+	struct table s;
+
+	start(&s, &(struct m_opts){ .chunk = BLOCK, .gap = 1 });
+	make_file(&s, FOLIO);
+	iomap_inode_set_size(&s.f->inode, BLOCK);
+	s.m->hook_map = grow_and_fail;
+	t_mem_fail(s.dev, IOMAP_BIO_READ, 1, 1000, -EIO, s.f->data[1].addr);
+	memset(buf, 'u', sizeof(buf));
+	req = (struct iomap_req){ .file = &s.f->file };
+	iomap_data_init(&data, &iov, 1);
+	ck_assert_int_eq(iomap_file_buffered_read(&req, &data, &s.m->ops, NULL, NULL), BLOCK);
+	ck_assert_mem_eq(buf, s.f->ref, BLOCK);
+	for (unsigned i = BLOCK; i < FOLIO; i++)
+		ck_assert_int_eq(buf[i], 'u');
+	ck_assert_int_eq(iomap_file_buffered_read(&req, &data, &s.m->ops, NULL, NULL), -EIO);
+	stop(&s);
+}
+
 CASE(nowait_reads_what_is_there, "", "NOWAIT gives what is cached, then -EAGAIN without a request")
 {
 	struct iomap_data data;
@@ -244,6 +279,34 @@ CASE(readahead_says_what_is_left, "",
 	iomap_readahead(&s.f->inode, &pos, &len, &s.m->ops, NULL, NULL);
 	ck_assert_uint_eq(len, 0);		/* behind the end there is nothing to start */
 	ck_assert(m_balanced(s.m));
+	stop(&s);
+}
+
+CASE(a_killed_file_is_not_filled, "H13",
+     "Read-ahead caches nothing, a folio comes back unlocked and empty, begin is not asked")
+{
+	struct iomap_cache_stats stats = { .struct_size = sizeof(stats) };
+	struct iomap_folio *folio;
+	struct table s;
+	int64_t pos = FOLIO;
+	uint64_t len = 4 * FOLIO;
+	char byte;
+
+	start(&s, NULL);
+	make_file(&s, 8 * FOLIO);
+	ck_assert_int_eq(iomap_inode_kill(&s.f->inode, IOMAP_FOREVER), 0);
+	folio = new_folio(&s, 0);
+	s.m->nr_begin = s.m->nr_end = 0;
+	iomap_readahead(&s.f->inode, &pos, &len, &s.m->ops, NULL, NULL);
+	ck_assert_int_eq(pos, FOLIO);
+	ck_assert_uint_eq(len, 4 * FOLIO);
+	iomap_read_folio(folio, &s.m->ops, NULL, NULL);
+	ck_assert(!(iomap_folio_flags(folio) & (IOMAP_FOLIO_LOCKED | IOMAP_FOLIO_UPTODATE)));
+	iomap_folio_put(folio);
+	ck_assert_int_eq(m_read(s.f, 0, &byte, 1), -ESTALE);
+	ck_assert_uint_eq(s.m->nr_begin, 0);
+	iomap_cache_stats(s.m->cache, &stats);
+	ck_assert_uint_eq(stats.bytes, FOLIO);
 	stop(&s);
 }
 

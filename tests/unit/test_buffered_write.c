@@ -283,6 +283,27 @@ CASE(writers_wait_outside_of_begin, "I47",
 	stop(&s);
 }
 
+CASE(steps_do_not_cut_blocks, "I34 I47",
+     "However near the limit is, blocks that are overwritten whole are not read")
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct table s;
+		uint64_t bytes;
+
+		start(&s, &(struct m_opts){
+			.block_bits = 16, .max_folio = 64 << 10, .cache_bytes = 1 << 20,
+			.dirty_limit = 32 << 10 });
+		make_file(&s, 512 << 10);
+		ck_assert_int_eq(m_fill(s.f, i * 100, 256 << 10, 2), 256 << 10);
+		ck_assert_uint_eq(nr_reads(&s, &bytes), 2 * i);	/* the edges */
+		ck_assert_uint_eq(bytes, i * (128 << 10));
+		ck_assert(m_content_ok(s.f));
+		ck_assert_int_eq(m_drop_cache(s.f), 0);
+		ck_assert(m_device_equals_model(s.f));
+		stop(&s);
+	}
+}
+
 CASE(nowait_does_not_wait_for_room, "I47", "Over the limit a NOWAIT write is -EAGAIN at once")
 {
 	struct table s;

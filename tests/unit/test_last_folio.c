@@ -5,6 +5,7 @@
  *
  * The file's last MiB lies at the start of the device.
  */
+#include "cache/cache.h"
 #include "model/flat.h"
 
 #define MIB	(1 << 20)
@@ -165,6 +166,30 @@ CASE(a_failed_write_leaves_it, "I45", "A write in it that fails drops no folio o
 	flat_unlock(folio);
 	begin_rc = 0;
 	ck_assert_int_eq(read_at(f, LAST, FOLIO - 2001), FOLIO - 2001);
+	flat_delete(&f);
+}
+
+CASE(its_tail_is_zeroed, "I64", "truncate_page in the last block stops where a file can end")
+{
+	struct flat *f = largest_file();
+	struct iomap_folio *folio;
+	bool did_zero = false;
+	const uint8_t *mem;
+
+	ck_assert_int_eq(iomap_truncate_page(&f->inode, IOMAP_MAX_POS, &did_zero, &f->ops, NULL,
+					     NULL), 0);
+	ck_assert(!did_zero);
+	ck_assert_int_eq(iomap_truncate_page(&f->inode, IOMAP_MAX_POS - 10, &did_zero, &f->ops,
+					     NULL, NULL), 0);
+	ck_assert(did_zero);
+	folio = iomapi_mapping_find(&f->inode, IOMAP_MAX_POS - 1);
+	ck_assert_ptr_nonnull(folio);
+	mem = (const uint8_t *)folio->mem + folio->size - 12;
+	ck_assert_uint_eq(mem[0], byte_at(IOMAP_MAX_POS - 11));
+	for (unsigned i = 1; i < 11; i++)
+		ck_assert_uint_eq(mem[i], 0);
+	iomap_folio_put(folio);
+	ck_assert_int_eq(iomap_inode_size(&f->inode), IOMAP_MAX_POS);
 	flat_delete(&f);
 }
 

@@ -3,6 +3,7 @@
  * test_mkwrite.c - a fault wants to store into a cached folio: what is reserved, what becomes
  * dirty, who waits.
  */
+#include "unit/one_thread.h"
 #include "unit/read_table.h"
 
 /* A file of size bytes that is one hole, and cached. */
@@ -256,6 +257,115 @@ CASE(stale_map_of_a_fault, "I37",
 	ck_assert_uint_eq(s.m->nr_begin, 5);	/* one of a read */
 	ck_assert_int_eq(s.m->nr_reserved, 4);
 	all_is_well(&s);
+}
+
+/* An address that looks like one. */
+static void anonymous(struct m_file *f, int64_t pos, uint64_t len, unsigned flags,
+		      struct iomap *map, struct iomap *srcmap)
+{
+	(void)f, (void)pos, (void)len, (void)srcmap;
+	if (flags & IOMAP_WRITE)
+		map->flags |= IOMAP_F_ANON_WRITE;
+}
+
+CASE(nowhere_to_read_from, "V8",
+     "Missing blocks under an anonymous map: -EIO and a report, nothing is read or dirty for it")
+{
+	struct iomap_folio *folio;
+	struct table s;
+
+	start(&s, NULL);
+	make_file(&s, FOLIO);
+	ck_assert_int_eq(m_fill(s.f, 0, BLOCK, 1), BLOCK);	/* the only block there is */
+	s.m->hook_map = anonymous;
+	t_mem_log_reset(s.dev);
+	ck_assert_int_eq(mkwrite(&s, 10, &folio), -EIO);
+	ck_assert_str_eq(s.t.last_rule, "V8");
+	ck_assert_uint_eq(nr_reads(&s, NULL), 0);
+	ck_assert_uint_eq(dirty_bytes(&s, 0), BLOCK);
+	s.m->hook_map = NULL;
+	ck_assert(m_content_ok(s.f));		/* all is there now */
+	s.m->hook_map = anonymous;
+	ck_assert_int_eq(mkwrite(&s, 10, &folio), 0);
+	done(folio);
+	s.m->hook_map = NULL;
+	all_is_well(&s);
+}
+
+/* ---- room ---- */
+
+static struct iomap_ioend *held[8];
+static unsigned nr_held, nr_sleeps;
+
+static int keep(struct m_file *f, struct iomap_writeback_ctx *wpc, void *wb_ctx, int error)
+{
+	(void)f, (void)error;
+	ck_assert_uint_lt(nr_held, 8);
+	held[nr_held] = iomap_ioend_take(wpc, wb_ctx);
+	held[nr_held++]->bio.end_io = m_end_io;
+	return 0;
+}
+
+static void let_go(void)
+{
+	while (nr_held)
+		iomap_ioend_submit(held[--nr_held], 0);
+}
+
+/* Whoever would sleep: now it goes on. */
+static int count_sleeps(void *arg, const iomap_word *word, uint32_t seen, int64_t timeout_ns)
+{
+	nr_sleeps++;
+	let_go();
+	return no_wait(arg, word, seen, timeout_ns);
+}
+
+static void yield(void *arg, const char *site)
+{
+	(void)arg, (void)site;
+}
+
+static unsigned sleeps_of_a_fault(int dead)
+{
+	const struct iomap_sync_ops sync = {
+		.struct_size = sizeof(sync), .wait = count_sleeps, .wake = no_wake,
+		.self = only_self, .spawn = no_spawn, .join = no_join, .yield = yield,
+	};
+	const struct iomap_env_opts env = { .struct_size = sizeof(env), .sync = &sync };
+	struct iomap_folio *folio;
+	struct table s;
+	unsigned nr;
+
+	t_env_start(&s.t, &env);
+	s.m = m_open(&s.t, &(struct m_opts){
+		.block_bits = 10, .max_folio = FOLIO, .delalloc = true,
+		.cache_bytes = 1 << 20, .dirty_limit = 4 * FOLIO });
+	s.f = m_file_new(s.m);
+	s.dev = t_mem_find("model");
+	s.m->hook_submit = keep;
+	ck_assert_int_eq(m_fill(s.f, 0, 4 * FOLIO, 1), 4 * FOLIO);
+	ck_assert_int_eq(m_fill(s.f, 4 * FOLIO, BLOCK, 1), BLOCK);	/* over the limit */
+	ck_assert_int_eq(m_writeback(s.f, IOMAP_WB_SYNC_ALL, 0, IOMAP_MAX_POS), 0);
+	ck_assert_uint_gt(nr_held, 0);
+	s.m->hook_submit = NULL;
+	if (dead)
+		iomap_volume_shutdown(s.m->volume, dead);
+	nr_sleeps = 0;
+	ck_assert_int_eq(mkwrite(&s, 0, &folio), dead);
+	nr = nr_sleeps;
+	let_go();
+	if (!dead)
+		done(folio);
+	ck_assert_int_eq(iomap_inode_wait_wb(&s.f->inode, UINT64_MAX, IOMAP_FOREVER), 0);
+	stop(&s);
+	return nr;
+}
+
+CASE(room_on_a_dead_volume, "",
+     "Over the limit a fault waits for writeback; for that of a dead volume it does not")
+{
+	ck_assert_uint_gt(sleeps_of_a_fault(0), 0);
+	ck_assert_uint_eq(sleeps_of_a_fault(-ENOTCONN), 0);
 }
 
 static char inline_mem[FOLIO];

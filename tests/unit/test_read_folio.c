@@ -157,6 +157,32 @@ CASE(failed_piece_fails_its_blocks_only, "I30",
 	stop(&s);
 }
 
+CASE(good_pieces_between_bad_ones_count, "I30",
+     "Two pieces of a request fail, in different folios: all that lies between them is there")
+{
+	struct iomap_folio *folio;
+	struct table s;
+	int64_t pos = 0;
+	uint64_t len = 4 * FOLIO;
+
+	start(&s, &(struct m_opts){ .dev = "mem:model,size=16m,max=2048" });
+	make_file(&s, 4 * FOLIO);
+	t_mem_fail(s.dev, IOMAP_BIO_READ, 1, 1, -EIO, s.f->data[2].addr);
+	t_mem_fail(s.dev, IOMAP_BIO_READ, 1, 1, -EIO, s.f->data[12].addr);
+	iomap_readahead(&s.f->inode, &pos, &len, &s.m->ops, NULL, NULL);
+	for (unsigned b = 0; b < 16; b++) {
+		bool bad = b == 2 || b == 3 || b == 12 || b == 13;
+
+		folio = iomapi_mapping_find(&s.f->inode, b * BLOCK);
+		ck_assert_ptr_nonnull(folio);
+		wait_read(folio);
+		ck_assert_int_eq(iomapi_folio_block_uptodate(folio, b * BLOCK % FOLIO), !bad);
+		iomap_folio_put(folio);
+	}
+	ck_assert(m_content_ok(s.f));
+	stop(&s);
+}
+
 /* ---- inline ---- */
 
 static char tail[600];

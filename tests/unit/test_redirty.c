@@ -115,6 +115,30 @@ CASE(range_limits_the_second_try, "H8", "Only folios of the range are tried agai
 	stop(&s);
 }
 
+CASE(invalidating_one_keeps_its_bytes, "H8 I25",
+     "The whole of a failed folio is invalidated: what it has of the file stays readable")
+{
+	struct iomap_folio *folio;
+	struct table s;
+
+	start(&s, NULL);
+	make_file(&s, FOLIO);
+	ck_assert_int_eq(m_fill(s.f, BLOCK, BLOCK, 2), BLOCK);	/* the rest is not there */
+	t_mem_fail(s.dev, IOMAP_BIO_WRITE, 1, 1, -EIO, UINT64_MAX);
+	ck_assert_int_eq(m_sync(s.f), -EIO);
+	ck_assert_int_eq(iomap_mapping_get_folio(&s.f->inode, 0, 1, 0, &folio), 0);
+	iomap_folio_invalidate(folio, 0, FOLIO);
+	ck_assert(!iomap_folio_release(folio));
+	iomap_folio_unlock(folio);
+	iomap_folio_put(folio);
+	ck_assert_uint_eq(failed_bytes(&s), FOLIO);
+	ck_assert(m_content_ok(s.f));
+	ck_assert_int_eq(redirty(&s, 0, IOMAP_MAX_POS), FOLIO);
+	ck_assert_int_eq(m_sync(s.f), 0);
+	ck_assert(m_device_equals_model(s.f));
+	stop(&s);
+}
+
 CASE(missing_blocks_are_not_invented, "H8",
      "Blocks of a failed folio that have no content are not written")
 {

@@ -199,6 +199,91 @@ CASE(promises_of_the_cow_fork_are_data, "I138",
 	stop(&s);
 }
 
+CASE(what_is_in_flight_is_data, "I138 R21",
+     "Out-of-place writes between submission and completion are in no fork, and yet data")
+{
+	struct t_mem *dev;
+	struct seek s;
+
+	start(&s, &(struct m_opts){ .anon = true });
+	dev = t_mem_find("model");
+	ck_assert_int_eq(m_truncate(s.f, SIZE), 0);
+	ck_assert_int_eq(m_fill(s.f, 20 * K, 8 * K, 1), 8 * K);
+	t_mem_hold(dev, true);
+	ck_assert_int_eq(m_writeback(s.f, IOMAP_WB_SYNC_NONE, 0, 0), 0);
+	ck_assert_uint_eq(s.f->data[20].type, IOMAP_HOLE);
+	ck_assert_uint_eq(s.f->cow[20].type, IOMAP_HOLE);
+	ck_assert_int_eq(m_seek_data(s.f, 0), 20 * K);
+	ck_assert_int_eq(m_seek_hole(s.f, 20 * K), 28 * K);
+	ck_assert_int_eq(m_seek_data(s.f, 28 * K), -ENXIO);
+	t_mem_hold(dev, false);
+	t_mem_release_all(dev);
+	ck_assert_int_eq(m_sync(s.f), 0);
+	compare_all(s.f);
+	stop(&s);
+}
+
+CASE(what_failed_is_data, "I138 H8",
+     "Its promise is given back and the tables say hole; the cache has the bytes")
+{
+	struct seek s;
+
+	start(&s, NULL);
+	ck_assert_int_eq(m_truncate(s.f, SIZE), 0);
+	ck_assert_int_eq(m_fill(s.f, 4 * K, 4 * K, 1), 4 * K);
+	s.m->fail_map = (struct m_fault){ .nth = 1, .count = 99, .error = -EIO };
+	ck_assert_int_eq(m_sync(s.f), -EIO);
+	s.m->fail_map = (struct m_fault){ 0 };
+	ck_assert_uint_eq(s.f->data[4].type, IOMAP_HOLE);
+	ck_assert_int_eq(m_seek_data(s.f, 0), 4 * K);
+	ck_assert_int_eq(m_seek_hole(s.f, 4 * K), 8 * K);
+	stop(&s);
+}
+
+CASE(clean_neighbours_of_dirty_blocks_are_holes, "I138",
+     "Zeros of a hole that lie in one folio with dirty blocks: hole, where they are not dirty")
+{
+	struct seek s;
+
+	start(&s, NULL);
+	ck_assert_int_eq(m_truncate(s.f, SIZE), 0);
+	ck_assert(m_content_ok(s.f));				/* folios of several blocks */
+	ck_assert_int_eq(m_fill(s.f, 5 * K, K, 1), K);
+	compare_all(s.f);
+	ck_assert_int_eq(m_seek_data(s.f, 0), 5 * K);
+	ck_assert_int_eq(m_seek_hole(s.f, 5 * K), 6 * K);
+	stop(&s);
+}
+
+/* The map is out, and the device has the blocks before the look, in a place of their own. */
+static void complete(struct m_file *f, int64_t pos, uint64_t len, unsigned flags,
+		     struct iomap *map, struct iomap *srcmap)
+{
+	(void)pos, (void)len, (void)srcmap;
+	if (!(flags & IOMAP_REPORT) || map->type != IOMAP_HOLE)
+		return;
+	f->m->hook_map = NULL;
+	t_mem_hold(t_mem_find("model"), false);
+	t_mem_release_all(t_mem_find("model"));
+	ck_assert_int_eq(m_drop_cache(f), 0);
+}
+
+CASE(in_flight_is_not_lost_between_map_and_cache, "I138 R21",
+     "Completed, mapped and evicted after begin said hole: the seek still finds it")
+{
+	struct seek s;
+
+	start(&s, &(struct m_opts){ .anon = true });
+	ck_assert_int_eq(m_fill(s.f, 0, 8 * K, 1), 8 * K);
+	t_mem_hold(t_mem_find("model"), true);
+	ck_assert_int_eq(m_writeback(s.f, IOMAP_WB_SYNC_NONE, 0, 0), 0);
+	s.m->hook_map = complete;
+	ck_assert_int_eq(m_seek_data(s.f, 0), 0);
+	ck_assert_ptr_null(s.m->hook_map);
+	compare_all(s.f);
+	stop(&s);
+}
+
 /* ---- races ---- */
 
 /* The map is out; before anybody looks into the cache the data are written, converted, evicted. */

@@ -313,4 +313,56 @@ CASE(a_wrong_folio_is_put_too, "I46", "One that does not hold the position is -E
 	stop(&s);
 }
 
+/* The folio of another file, or one that is not locked. */
+static struct m_file *strange_file;
+
+static int get_strange(struct iomap_iter *iter, int64_t pos, uint64_t len,
+		       struct iomap_folio **folio)
+{
+	struct iomap_inode *inode = strange_file ? &strange_file->inode : iter->inode;
+	int rc = iomap_mapping_get_folio(inode, pos, len, IOMAP_WRITE, folio);
+
+	if (!rc && !strange_file)
+		iomap_folio_unlock(*folio);
+	return rc;
+}
+
+static void put_strange(struct iomap_inode *inode, int64_t pos, uint64_t copied,
+			struct iomap_folio *folio)
+{
+	(void)inode, (void)pos;
+	ck_assert_uint_eq(copied, 0);
+	nr_puts++;
+	if (strange_file)
+		iomap_folio_unlock(folio);
+	iomap_folio_put(folio);
+}
+
+CASE(a_strange_folio_is_put_too, "I46",
+     "One of another file, or not locked: -EIO, a report, no byte of it changes")
+{
+	struct m_file *other;
+	struct table s;
+
+	start(&s, &(struct m_opts){ .delalloc = true });
+	other = m_file_new(s.m);
+	ck_assert_int_eq(m_fill(other, 0, FOLIO, 3), FOLIO);
+	s.m->write_ops.get_folio = get_strange;
+	s.m->write_ops.put_folio = put_strange;
+	for (unsigned i = 0; i < 2; i++) {
+		strange_file = i ? other : NULL;
+		nr_puts = s.t.nr_reports = 0;
+		ck_assert_int_eq(m_write(s.f, 0, "abc", 3), -EIO);
+		ck_assert_uint_eq(nr_puts, 1);
+		ck_assert_uint_eq(s.t.nr_reports, 1);
+		ck_assert_str_eq(s.t.last_rule, "I46");
+	}
+	s.m->write_ops.get_folio = NULL;
+	s.m->write_ops.put_folio = NULL;
+	ck_assert(m_content_ok(other));
+	ck_assert_uint_eq(s.m->nr_reserved, FOLIO / BLOCK);
+	m_file_free(&other);
+	stop(&s);
+}
+
 MAIN()
