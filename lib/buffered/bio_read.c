@@ -7,9 +7,14 @@
  * it is empty the range goes alone, in a request on the stack that is waited for (I33): slow, but
  * it always works and no folio is left half asked for.
  *
+ * What an F_INTEGRITY map says is read is verified by the client before it counts, block by block
+ * and wherever it arrives: at the end of a bio, or of a request that was waited for.  Ranges that
+ * are verified and others share no bio.
+ *
  *	ctx->read_ctx	the pending bio, this thread's until it is submitted
  *	end_io		whoever reaps: each segment finishes its range, the last one of a folio
- *			unlocks it; a failed piece fails its own ranges only (I30)
+ *			unlocks it; a failed piece fails its own ranges only, and a block that does
+ *			not pass itself only (I30)
  */
 #include "buffered/buffered.h"
 #include "block/block.h"
@@ -21,6 +26,7 @@
 #include <iomap/inode.h>
 
 #include "base/log.h"
+#include "inode/inode.h"
 
 #define READ_BYTES	(1u << 20)	/* a request is not made larger */
 #define READ_SEGS	64
@@ -30,6 +36,7 @@
 struct read_bio {			/* in front of each bio of the pool */
 	uint64_t bad, bad_end;		/* the failed pieces lie in here */
 	int error;
+	bool verify;			/* all of it */
 };
 #define FRONT_PAD ((sizeof(struct read_bio) + 63) & ~(size_t)63)
 
@@ -66,6 +73,55 @@ static void room_fini(struct iomap_env *env, void *state)
 
 const struct iomapi_room iomapi_room_buffered = { .init = room_init, .fini = room_fini };
 
+/* ---- verifying ---- */
+
+/* The block at off has arrived: is it what was written? */
+static int verify_block(struct iomap_folio *folio, size_t off)
+{
+	struct iomap_inode *inode = folio->inode;
+	int64_t pos = folio->pos + (int64_t)off;
+	int rc = inode->ops->verify_read(inode, pos, (const char *)folio->mem + off,
+					 (size_t)1 << inode->block_bits);
+
+	return iomapi_inode_answer(inode, "I30", "verify_read", pos, rc);
+}
+
+static int verify_blocks(struct iomap_folio *folio, size_t off, size_t len)
+{
+	size_t block = (size_t)1 << folio->inode->block_bits;
+	int rc = 0;
+
+	for (size_t at = off; !rc && at < off + len; at += block)
+		rc = verify_block(folio, at);
+	return rc;
+}
+
+/* The folio is ours until its last range is finished: blocks that are alike go as one, as soon as
+ * the next one is known to be another. */
+static void finish_verified(struct iomap_folio *folio, size_t off, size_t len)
+{
+	size_t block = (size_t)1 << folio->inode->block_bits, from = off;
+	int error = verify_block(folio, off), next;
+
+	for (size_t at = off + block; at < off + len; at += block) {
+		next = verify_block(folio, at);
+		if (next == error)
+			continue;
+		iomap_finish_folio_read(folio, from, at - from, error);
+		from = at;
+		error = next;
+	}
+	iomap_finish_folio_read(folio, from, off + len - from, error);
+}
+
+static void finish_good(struct iomap_folio *folio, size_t off, size_t len, bool verify)
+{
+	if (verify)
+		finish_verified(folio, off, len);
+	else
+		iomap_finish_folio_read(folio, off, len, 0);
+}
+
 /* ---- completion ---- */
 
 static void piece_end(struct iomap_bio *bio, uint64_t off, uint64_t len, int status)
@@ -94,16 +150,16 @@ static void finish_segment(const struct iomap_bvec *seg, uint64_t at, const stru
 	uint64_t from = rb->bad, to = rb->bad_end, end = at + seg->len;
 
 	if (!rb->error || from >= end || to <= at) {
-		iomap_finish_folio_read(folio, off, seg->len, 0);
+		finish_good(folio, off, seg->len, rb->verify);
 		return;
 	}
 	from = at + iomapi_round_down(iomapi_max(from, at) - at, block);
 	to = iomapi_min(end, at + iomapi_round_up(iomapi_min(to, end) - at, block));
 	/* the folio is ours while any of the three is due */
 	if (from > at)
-		iomap_finish_folio_read(folio, off, (size_t)(from - at), 0);
+		finish_good(folio, off, (size_t)(from - at), rb->verify);
 	if (to < end)
-		iomap_finish_folio_read(folio, off + (size_t)(to - at), (size_t)(end - to), 0);
+		finish_good(folio, off + (size_t)(to - at), (size_t)(end - to), rb->verify);
 	iomap_finish_folio_read(folio, off + (size_t)(from - at), (size_t)(to - from), rb->error);
 }
 
@@ -116,7 +172,8 @@ static void end_io(struct iomap_bio *bio)
 	uint64_t at = 0;
 
 	if (bio->status && !rb.error)
-		rb = (struct read_bio){ .error = bio->status, .bad_end = bio->len };
+		rb = (struct read_bio){ .error = bio->status, .bad_end = bio->len,
+					.verify = rb.verify };
 	memcpy(segs, bio->segs, nr * sizeof(segs[0]));
 	/* first: with the last folio everything may go */
 	iomap_bio_pool_put(pool_of(env), bio);
@@ -143,25 +200,43 @@ static int read_alone(struct iomap_bdev *bdev, uint64_t addr, void *mem, size_t 
 	return iomap_bio_wait(&bio);
 }
 
-static int no_device(const struct iomap *src, const struct iomap_folio *folio, int64_t pos)
+static int no_device(const struct iomap_folio *folio, int64_t pos)
 {
-	if (src->bdev)
-		return 0;
 	iomapi_report(folio->inode->env, .rule = "V10", .callback = "iomap_begin", .field = "bdev",
 		      .inode = folio->inode, .pos = pos,
 		      .text = "nothing to read from: such a client brings its own operations");
 	return -EIO;
 }
 
+static int nobody_verifies(const struct iomap *src, const struct iomap_folio *folio, int64_t pos)
+{
+	iomapi_report(folio->inode->env, .rule = "V8", .callback = "iomap_begin", .field = "flags",
+		      .value = src->flags, .inode = folio->inode, .pos = pos,
+		      .text = "to be verified, and the inode has no verify_read");
+	return -EIO;
+}
+
+static int check_source(const struct iomap *src, const struct iomap_folio *folio, int64_t pos)
+{
+	if (!src->bdev)
+		return no_device(folio, pos);
+	if ((src->flags & IOMAP_F_INTEGRITY) && !iomapi_inode_verifies(folio->inode))
+		return nobody_verifies(src, folio, pos);
+	return 0;
+}
+
 int iomapi_bio_read_sync(const struct iomap *src, struct iomap_folio *folio, int64_t pos,
 			 size_t len)
 {
-	int rc = no_device(src, folio, pos);
+	size_t off = (size_t)(pos - folio->pos);
+	int rc = check_source(src, folio, pos);
 
-	if (rc)
-		return rc;
-	return read_alone(src->bdev, src->addr + (uint64_t)(pos - src->offset),
-			  (char *)folio->mem + (pos - folio->pos), len, folio);
+	if (!rc)
+		rc = read_alone(src->bdev, src->addr + (uint64_t)(pos - src->offset),
+				(char *)folio->mem + off, len, folio);
+	if (!rc && (src->flags & IOMAP_F_INTEGRITY))
+		rc = verify_blocks(folio, off, len);
+	return rc;
 }
 
 /* ---- gathering ---- */
@@ -175,9 +250,11 @@ static void submit(struct iomap_read_ctx *ctx)
 		iomap_bio_submit(bio);
 }
 
-static bool follows(const struct iomap_bio *bio, const struct iomap_bdev *bdev, uint64_t addr,
-		    size_t len)
+static bool follows(struct iomap_bio *bio, const struct iomap_bdev *bdev, uint64_t addr,
+		    size_t len, bool verify)
 {
+	if (read_bio_of(bio)->verify != verify)
+		return false;
 	if (bio->bdev != bdev || bio->addr + bio->len != addr)
 		return false;
 	if (bio->len + len > READ_BYTES)
@@ -186,7 +263,7 @@ static bool follows(const struct iomap_bio *bio, const struct iomap_bdev *bdev, 
 }
 
 static struct iomap_bio *new_bio(struct iomap_env *env, struct iomap_bdev *bdev, uint64_t addr,
-				 uint32_t block)
+				 uint32_t block, bool verify)
 {
 	struct iomap_bio *bio = iomap_bio_pool_get(pool_of(env));
 
@@ -197,7 +274,7 @@ static struct iomap_bio *new_bio(struct iomap_env *env, struct iomap_bdev *bdev,
 	bio->piece_end = piece_end;
 	bio->owner = env;
 	bio->grain = block;
-	memset(read_bio_of(bio), 0, sizeof(struct read_bio));
+	*read_bio_of(bio) = (struct read_bio){ .verify = verify };
 	return bio;
 }
 
@@ -208,21 +285,26 @@ static int read_folio_range(const struct iomap_iter *iter, struct iomap_read_ctx
 	size_t off = (size_t)(iter->pos - folio->pos);
 	void *mem = (char *)folio->mem + off;
 	struct iomap_bio *bio = ctx->read_ctx;
+	bool verify = src->flags & IOMAP_F_INTEGRITY;
+	int rc = check_source(src, folio, iter->pos);
 	uint64_t addr;
-	int rc = no_device(src, folio, iter->pos);
 
 	if (rc)
 		return rc;
 	addr = src->addr + (uint64_t)(iter->pos - src->offset);
-	if (bio && !follows(bio, src->bdev, addr, len)) {
+	if (bio && !follows(bio, src->bdev, addr, len, verify)) {
 		submit(ctx);
 		bio = NULL;
 	}
 	if (!bio)
-		bio = new_bio(iter->inode->env, src->bdev, addr, 1u << iter->inode->block_bits);
+		bio = new_bio(iter->inode->env, src->bdev, addr, 1u << iter->inode->block_bits,
+			      verify);
 	if (!bio) {
 		rc = read_alone(src->bdev, addr, mem, len, folio);
-		iomap_finish_folio_read(folio, off, len, rc);
+		if (rc)
+			iomap_finish_folio_read(folio, off, len, rc);
+		else
+			finish_good(folio, off, len, verify);
 		return 0;
 	}
 	ctx->read_ctx = bio;
