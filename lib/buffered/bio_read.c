@@ -25,7 +25,9 @@
 #include <iomap/folio.h>
 #include <iomap/inode.h>
 
+#include "base/bitmap.h"
 #include "base/log.h"
+#include "cache/cache.h"
 #include "inode/inode.h"
 
 #define READ_BYTES	(1u << 20)	/* a request is not made larger */
@@ -33,11 +35,15 @@
 #define READ_BIOS_MIN	8u
 #define READ_BIOS_MAX	64u
 
-struct read_bio {			/* in front of each bio of the pool */
-	uint64_t bad, bad_end;		/* the failed pieces lie in here */
-	int error;
-	bool verify;			/* all of it */
+#define MAX_BLOCKS	(IOMAPI_MAX_FOLIO >> 9)
+
+/* What is known of the bytes of a request, in blocks; in front of each bio of the pool. */
+struct read_bio {
+	int error;			/* the first of its pieces that failed.. */
+	bool verify;			/* ask about those that arrived */
+	uint64_t failed[IOMAPI_BITMAP_WORDS(MAX_BLOCKS)];	/* ..and all of these; if any did */
 };
+_Static_assert(READ_BYTES <= IOMAPI_MAX_FOLIO, "a request is one folio's range, or READ_BYTES");
 #define FRONT_PAD ((sizeof(struct read_bio) + 63) & ~(size_t)63)
 
 static struct read_bio *read_bio_of(struct iomap_bio *bio)
@@ -96,71 +102,54 @@ static int verify_blocks(struct iomap_folio *folio, size_t off, size_t len)
 	return rc;
 }
 
-/* The folio is ours until its last range is finished: blocks that are alike go as one, as soon as
- * the next one is known to be another. */
-static void finish_verified(struct iomap_folio *folio, size_t off, size_t len)
-{
-	size_t block = (size_t)1 << folio->inode->block_bits, from = off;
-	int error = verify_block(folio, off), next;
-
-	for (size_t at = off + block; at < off + len; at += block) {
-		next = verify_block(folio, at);
-		if (next == error)
-			continue;
-		iomap_finish_folio_read(folio, from, at - from, error);
-		from = at;
-		error = next;
-	}
-	iomap_finish_folio_read(folio, from, off + len - from, error);
-}
-
-static void finish_good(struct iomap_folio *folio, size_t off, size_t len, bool verify)
-{
-	if (verify)
-		finish_verified(folio, off, len);
-	else
-		iomap_finish_folio_read(folio, off, len, 0);
-}
-
 /* ---- completion ---- */
 
 static void piece_end(struct iomap_bio *bio, uint64_t off, uint64_t len, int status)
 {
 	struct read_bio *rb = read_bio_of(bio);
+	uint64_t block = bio->grain, first = off / block, end = (off + len + block - 1) / block;
 
 	if (!status)
 		return;
-	if (!rb->error) {
-		rb->error = status;
-		rb->bad = off;
-		rb->bad_end = off + len;
-		return;
-	}
-	rb->bad = iomapi_min(rb->bad, off);
-	rb->bad_end = iomapi_max(rb->bad_end, off + len);
+	iomapi_assert(end <= MAX_BLOCKS);
+	if (!rb->error)
+		memset(rb->failed, 0, sizeof(rb->failed));
+	rb->error = rb->error ? rb->error : status;
+	iomapi_bits_set(rb->failed, (unsigned)first, (unsigned)(end - first));
 }
 
-/* One segment at bytes [at, at + seg->len) of its bio: what lies among the failed pieces failed, in
- * whole blocks. */
-static void finish_segment(const struct iomap_bvec *seg, uint64_t at, const struct read_bio *rb)
+/* The block at off of a folio, which lies at byte at of its request. */
+static int block_status(struct iomap_folio *folio, size_t off, const struct read_bio *rb,
+			uint64_t at)
 {
-	struct iomap_folio *folio = seg->owner;
-	size_t off = (size_t)((char *)seg->mem - (char *)folio->mem);
-	uint64_t block = 1ull << folio->inode->block_bits;
-	uint64_t from = rb->bad, to = rb->bad_end, end = at + seg->len;
+	if (rb->error && iomapi_bit_test(rb->failed, (unsigned)(at >> folio->inode->block_bits)))
+		return rb->error;
+	return rb->verify ? verify_block(folio, off) : 0;
+}
 
-	if (!rb->error || from >= end || to <= at) {
-		finish_good(folio, off, seg->len, rb->verify);
+/* A range of a folio, bytes [at, at + len) of its request.  The folio is ours until the last of it
+ * is finished: blocks that are alike go as one, once the next is known to be another. */
+static void finish_range(struct iomap_folio *folio, size_t off, size_t len,
+			 const struct read_bio *rb, uint64_t at)
+{
+	size_t block = (size_t)1 << folio->inode->block_bits, end = off + len, from = off;
+	int status, next;
+
+	if (!rb->error && !rb->verify) {
+		iomap_finish_folio_read(folio, off, len, 0);
 		return;
 	}
-	from = at + iomapi_round_down(iomapi_max(from, at) - at, block);
-	to = iomapi_min(end, at + iomapi_round_up(iomapi_min(to, end) - at, block));
-	/* the folio is ours while any of the three is due */
-	if (from > at)
-		finish_good(folio, off, (size_t)(from - at), rb->verify);
-	if (to < end)
-		finish_good(folio, off + (size_t)(to - at), (size_t)(end - to), rb->verify);
-	iomap_finish_folio_read(folio, off + (size_t)(from - at), (size_t)(to - from), rb->error);
+	status = block_status(folio, off, rb, at);
+	while ((off += block) < end) {
+		at += block;
+		next = block_status(folio, off, rb, at);
+		if (next == status)
+			continue;
+		iomap_finish_folio_read(folio, from, off - from, status);
+		from = off;
+		status = next;
+	}
+	iomap_finish_folio_read(folio, from, end - from, status);
 }
 
 static void end_io(struct iomap_bio *bio)
@@ -171,14 +160,18 @@ static void end_io(struct iomap_bio *bio)
 	unsigned nr = bio->nr_segs;
 	uint64_t at = 0;
 
-	if (bio->status && !rb.error)
-		rb = (struct read_bio){ .error = bio->status, .bad_end = bio->len,
-					.verify = rb.verify };
+	if (bio->status && !rb.error) {
+		rb.error = bio->status;
+		memset(rb.failed, 0xff, sizeof(rb.failed));
+	}
 	memcpy(segs, bio->segs, nr * sizeof(segs[0]));
 	/* first: with the last folio everything may go */
 	iomap_bio_pool_put(pool_of(env), bio);
 	for (unsigned i = 0; i < nr; i++) {
-		finish_segment(&segs[i], at, &rb);
+		struct iomap_folio *folio = segs[i].owner;
+
+		finish_range(folio, (size_t)((char *)segs[i].mem - (char *)folio->mem),
+			     segs[i].len, &rb, at);
 		at += segs[i].len;
 	}
 }
@@ -274,7 +267,8 @@ static struct iomap_bio *new_bio(struct iomap_env *env, struct iomap_bdev *bdev,
 	bio->piece_end = piece_end;
 	bio->owner = env;
 	bio->grain = block;
-	*read_bio_of(bio) = (struct read_bio){ .verify = verify };
+	read_bio_of(bio)->error = 0;
+	read_bio_of(bio)->verify = verify;
 	return bio;
 }
 
@@ -304,7 +298,7 @@ static int read_folio_range(const struct iomap_iter *iter, struct iomap_read_ctx
 		if (rc)
 			iomap_finish_folio_read(folio, off, len, rc);
 		else
-			finish_good(folio, off, len, verify);
+			finish_range(folio, off, len, &(struct read_bio){ .verify = verify }, 0);
 		return 0;
 	}
 	ctx->read_ctx = bio;

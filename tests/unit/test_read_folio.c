@@ -157,6 +157,27 @@ CASE(failed_piece_fails_its_blocks_only, "I30",
 	stop(&s);
 }
 
+CASE(failed_pieces_leave_those_between, "I30", "Two pieces fail, the good ones between them count")
+{
+	struct iomap_folio *folio;
+	struct table s;
+
+	start(&s, &(struct m_opts){ .dev = "mem:model,size=16m,max=2048", .max_folio = 16384 });
+	make_file(&s, 4 * FOLIO);
+	ck_assert_int_eq(iomap_mapping_get_folio(&s.f->inode, 0, 4 * FOLIO, IOMAP_WRITE, &folio),
+			 0);
+	t_mem_fail(s.dev, IOMAP_BIO_READ, 1, 1, -EIO, s.f->data[2].addr);
+	t_mem_fail(s.dev, IOMAP_BIO_READ, 1, 1, -EIO, s.f->data[13].addr);
+	iomap_read_folio(folio, &s.m->ops, NULL, NULL);
+	wait_read(folio);
+	for (unsigned b = 0; b < 16; b++)
+		ck_assert_int_eq(iomap_folio_is_partially_uptodate(folio, b * BLOCK, BLOCK),
+				 b / 2 != 1 && b / 2 != 6);
+	iomap_folio_put(folio);
+	ck_assert(m_content_ok(s.f));
+	stop(&s);
+}
+
 /* ---- inline ---- */
 
 static char tail[600];
