@@ -72,8 +72,11 @@ IOMAP_API void iomap_ioend_submit(struct iomap_ioend *ioend, int error);
  * Negative: ioend is as before and still the caller's.  Each piece's end_io runs once. */
 IOMAP_API int iomap_split_ioend(struct iomap_ioend *ioend, uint64_t max, bool is_append,
 				struct iomap_ioend **front);
-/* Walk the folios, one range each; seg gets the memory that is sent for it.  Ranges that are
- * adjacent in memory are put together only when the bio goes to the device. */
+/* Walk the folios, one range each; seg gets the memory that is sent for it.  The first range lies
+ * at ioend->offset, each of the others behind the one before; all are whole blocks, zeros behind
+ * the end of the file (in a stable copy the client's).  Where the map says F_INTEGRITY, or the
+ * inode is STABLE, they do not change until the ioend is finished.  Ranges that are adjacent in
+ * memory are put together only when the bio goes to the device. */
 IOMAP_API struct iomap_folio *iomap_ioend_first(struct iomap_ioend *ioend, struct iomap_bvec *seg);
 IOMAP_API struct iomap_folio *iomap_ioend_next(struct iomap_ioend *ioend, struct iomap_folio *folio,
 					       struct iomap_bvec *seg);

@@ -37,7 +37,9 @@ enum {
 	IOMAP_F_ANON_WRITE	= 1 << 6,	/* the submit hook picks the address; without
 						 * bdev the inode's device sets limits */
 	IOMAP_F_ATOMIC_BIO	= 1 << 7,	/* the whole write is one atomic device request */
-	IOMAP_F_INTEGRITY	= 1 << 8,	/* protection information per request */
+	IOMAP_F_INTEGRITY	= 1 << 8,	/* checksums: what is sent stays as it is, as one
+						 * device request; what is read is verified.
+						 * See doc/checksums.md */
 	IOMAP_F_PRIVATE		= 1 << 12,	/* the client's own */
 /* Set by the library, for end. */
 	IOMAP_F_FOLIO_BATCH	= 1 << 13,	/* visits the folios of fill_dirty_folios */

@@ -163,13 +163,7 @@ static int queue_range(struct fill *f, const struct iomap_iter *iter, size_t len
 		f->started = true;
 	}
 	rc = f->ops->read_folio_range(iter, &f->ctx, len);
-	if (rc > 0) {
-		iomapi_report(f->env, .rule = "I13", .callback = "read_folio_range",
-			      .field = "return", .value = (uint64_t)rc, .bound = 0,
-			      .inode = iter->inode, .pos = iter->pos,
-			      .text = "only 0 or a negative errno");
-		rc = -EIO;
-	}
+	rc = iomapi_inode_answer(iter->inode, "I13", "read_folio_range", iter->pos, rc);
 	if (!rc)
 		f->queued += len;
 	return rc;

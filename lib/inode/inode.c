@@ -148,7 +148,8 @@ const struct iomapi_room iomapi_room_inode = {
 
 static bool ops_ok(const struct iomap_inode_ops *ops, uint32_t flags)
 {
-	if (!ops || ops->struct_size < sizeof(*ops))
+	/* what was appended since the first release is asked for where it is needed */
+	if (!ops || ops->struct_size < offsetof(struct iomap_inode_ops, verify_read))
 		return false;
 	if (flags & IOMAP_INODE_FRAMES)
 		return ops->folio_written;

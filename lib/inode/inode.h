@@ -81,7 +81,17 @@ int iomapi_inode_all_known(struct iomap_inode *inode);
 /* ops->writepages over a range for a sync, with its answer checked. */
 int iomapi_inode_write_range(struct iomap_inode *inode, int64_t start, int64_t end);
 /* What a callback of the client answered: 0 or a negative errno; else -EIO, and a report. */
-int iomapi_inode_answer(struct iomap_inode *inode, const char *callback, int rc);
+int iomapi_inode_answer(struct iomap_inode *inode, const char *rule, const char *callback,
+			int64_t pos, int rc);
+
+/* Appended to the table: older clients have none. */
+static inline bool iomapi_inode_verifies(const struct iomap_inode *inode)
+{
+	const struct iomap_inode_ops *ops = inode->ops;
+
+	return ops->struct_size >= offsetof(struct iomap_inode_ops, verify_read) +
+					   sizeof(ops->verify_read) && ops->verify_read;
+}
 
 /* ---- volume.c ---- */
 struct iomap_volume {

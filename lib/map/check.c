@@ -454,6 +454,7 @@ static __attribute__((noinline, cold)) int bad_wb(struct iomap_inode *inode, int
 }
 
 #define FLAGS_WRITEBACK (FLAGS_CLIENT & ~IOMAP_F_ATOMIC_BIO)
+#define FLAGS_COMMON (FLAGS_WRITEBACK & ~(IOMAP_F_ANON_WRITE | IOMAP_F_INTEGRITY))
 
 static __attribute__((noinline, cold)) int bad_wb_flags(struct iomap_inode *inode,
 							const struct iomap *map, int64_t pos)
@@ -509,6 +510,12 @@ static bool cuts_block(struct iomap_inode *inode, const struct iomap *map, int64
 	return end < iomapi_min(size, end_pos);
 }
 
+/* What is sent stays as it is until it has arrived: a frame by its client's latch or copy. */
+static bool keeps_still(const struct iomap_inode *inode)
+{
+	return inode->flags & (IOMAP_INODE_STABLE | IOMAP_INODE_FRAMES);
+}
+
 /* The column itself: says why, or finds a rare map good. */
 static __attribute__((noinline)) int judge_wb(struct iomap_inode *inode, const struct iomap *map,
 					      int64_t pos, uint64_t len, int64_t end_pos,
@@ -539,6 +546,9 @@ static __attribute__((noinline)) int judge_wb(struct iomap_inode *inode, const s
 			      "ends inside a block, before the end of the file");
 	if (!has_addr(map))
 		return check_wb_other(inode, map, pos);
+	if ((map->flags & IOMAP_F_INTEGRITY) && !keeps_still(inode))
+		return bad_wb(inode, pos, "V8", "flags", map->flags, IOMAP_INODE_STABLE,
+			      "a checksum of what may change: the inode is not STABLE");
 	if (!map->bdev && inode->bdev && !(map->flags & IOMAP_F_ANON_WRITE))
 		return bad_wb(inode, pos, "V10", "bdev", 0, 1,
 			      "no device, though the file has one");
@@ -562,7 +572,7 @@ int iomapi_map_check_writeback(struct iomap_inode *inode, const struct iomap *ma
 	uint64_t end = offset + map->length, mask = block_mask(inode), size;
 
 	if (offset > (uint64_t)pos || into >= map->length || ((end | map->length) >> 63) ||
-	    (map->flags & ~(FLAGS_WRITEBACK & ~IOMAP_F_ANON_WRITE)) || spare_words(map) ||
+	    (map->flags & ~FLAGS_COMMON) || spare_words(map) ||
 	    ((offset | end) & mask) || !has_addr(map) || !map->bdev || !limits)
 		return judge_wb(inode, map, pos, len, end_pos, limits);
 	size = iomapi_load_relaxed(&limits->size);

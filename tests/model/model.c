@@ -225,6 +225,7 @@ static void set_tables(struct m_model *m)
 		.sync_metadata = m_sync_metadata, .dirty_inode = dirty_inode,
 		.tryget = tryget, .put = put,
 		.complete_ioends = m->opts.no_complete ? NULL : m_complete_ioends,
+		.verify_read = m->opts.checksums ? m_verify : NULL,
 	};
 }
 
@@ -233,6 +234,9 @@ static void set_defaults(struct m_opts *o)
 	o->dev = o->dev ? o->dev : "mem:model,size=16m";
 	o->block_bits = o->block_bits ? o->block_bits : 12;
 	o->cache_bytes = o->cache_bytes ? o->cache_bytes : 4u << 20;
+	ck_assert(!o->checksums || !o->no_complete);
+	if (o->checksums)
+		o->inode_flags |= IOMAP_INODE_STABLE;
 }
 
 static int open_devices(struct m_model *m)
@@ -336,6 +340,7 @@ static void free_tables(struct m_file *f)
 {
 	free(f->data);
 	free(f->cow);
+	free(f->sent);
 	free(f->place);
 	free(f->ref);
 	free(f);
@@ -353,6 +358,10 @@ int m_try_file_new(struct m_model *m, struct m_file **file)
 	f->cow = calloc(M_MAX_FILE / m->block_size, sizeof(*f->cow));
 	f->ref = calloc(1, M_MAX_FILE);
 	ck_assert(f->data && f->cow && f->ref);
+	if (m->opts.checksums) {
+		f->sent = calloc(M_MAX_FILE / m->block_size, sizeof(*f->sent));
+		ck_assert_ptr_nonnull(f->sent);
+	}
 	rc = init_inode(f, 0, 0);
 	if (!rc) {
 		rc = iomap_file_open(&f->file, &f->inode, 0);

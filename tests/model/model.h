@@ -21,6 +21,8 @@
  *		   promises one in the CoW fork, its completion moves it over
  *	anon	   nothing is overwritten in place: maps are ANON_WRITE, the submit hook picks the
  *		   address, the completion remaps (implies promises in the CoW fork)
+ *	checksums  of each block that is written, made when it is sent, stored with its extent when
+ *		   it has arrived, and asked for when it is read (model_sum.c)
  *
  * Next to it every file has a plain array of bytes, the content it must have: m_write and m_read
  * keep and compare it.
@@ -47,6 +49,7 @@ struct m_opts {
 	const char *log_dev;	/* NULL: the journal lies on dev */
 	unsigned block_bits;	/* default 12 */
 	bool delalloc, unwritten, cow, anon;
+	bool checksums;		/* the inode is STABLE; not with no_complete */
 	bool batch;		/* begin collects dirty folios when zeroing over unwritten */
 	bool no_valid;		/* leave iomap_valid out of write_ops */
 	bool no_complete;	/* leave complete_ioends out: nothing is deferred by the model */
@@ -113,11 +116,16 @@ struct m_model {
 	/* In m_write, for each copy: how many of the next len bytes of the user come, at of them
 	 * having come before; the folio is locked. */
 	size_t (*hook_copy)(struct m_file *file, size_t at, size_t len);
+	/* In verify_read, before it answers: may put its own in the place of result. */
+	int (*hook_verify)(struct m_file *file, int64_t pos, int result);
+	/* checksums: blocks of a file that go without, asked when they are sent. */
+	bool (*hook_no_sum)(struct m_file *file, int64_t pos);
 	void *hook_arg;
 
 	/* Counters, atomic. */
 	unsigned nr_begin, nr_end, nr_writepages, nr_ranges, nr_submits, nr_converts, nr_remaps;
 	unsigned nr_sizes, nr_commits, nr_sync_metadata, nr_finished, nr_dirty_inode, nr_deferred;
+	unsigned nr_verified;		/* blocks */
 	int64_t nr_reserved;		/* blocks promised and not yet allocated: 0 after a sync */
 	int64_t nr_allocated;		/* blocks in use, journal not counted */
 
@@ -137,6 +145,13 @@ struct m_block {
 	uint64_t addr;
 	uint8_t type;		/* enum iomap_type */
 	bool shared;		/* a snapshot has it too */
+	bool summed;		/* sum is that of what was written */
+	uint32_t sum;
+};
+
+struct m_sent {
+	bool summed;
+	uint32_t sum;
 };
 
 struct m_file {
@@ -145,6 +160,7 @@ struct m_file {
 	struct m_model *m;
 	struct iomap_mutex extents;
 	struct m_block *data, *cow;	/* M_MAX_FILE / block_size entries each */
+	struct m_sent *sent;		/* as many: what writeback is sending; NULL: no checksums */
 	int64_t disk_size;		/* under extents */
 	uint64_t seq;			/* of both tables; the validity cookie */
 	bool dirty_meta;		/* something for the journal; under extents */
@@ -238,5 +254,6 @@ int m_submit(struct iomap_writeback_ctx *wpc, void *wb_ctx, int error);
 void m_complete_ioends(struct iomap_inode *inode, struct iomap_list *ioends);
 void m_end_io(struct iomap_bio *bio);
 void m_punch(struct iomap_inode *inode, int64_t pos, uint64_t len, struct iomap *map);
+int m_verify(struct iomap_inode *inode, int64_t pos, const void *mem, size_t len);
 
 #endif

@@ -96,7 +96,7 @@ bool m_has_space(const struct m_block *b)
 
 static bool follows(const struct m_model *m, const struct m_block *a, const struct m_block *b)
 {
-	if (a->type != b->type || a->shared != b->shared)
+	if (a->type != b->type || a->shared != b->shared || a->summed != b->summed)
 		return false;
 	return !m_has_space(a) || b->addr == a->addr + m->block_size;
 }
@@ -126,7 +126,7 @@ void m_fill_map(struct m_file *f, const struct m_block *fork, unsigned b, unsign
 	map->offset = (int64_t)b * m->block_size;
 	map->length = (uint64_t)(end - b) * m->block_size;
 	map->bdev = m->bdev;
-	map->flags = 0;
+	map->flags = fork[b].summed ? IOMAP_F_INTEGRITY : 0;
 	map->validity_cookie = f->seq;
 }
 

@@ -26,6 +26,13 @@ void m_data_init(struct m_file *f, struct iomap_data *data, const struct iovec *
 int m_dev_io(struct iomap_bdev *bdev, enum iomap_bio_op op, unsigned flags, uint64_t addr,
 	     void *buf, size_t len);
 
+/* model_sum.c */
+/* A map for writeback: are its blocks to have one?  It ends where the answer does. */
+void m_sum_map(struct m_file *f, struct iomap *map);
+void m_sum_sent(struct m_file *f, struct iomap_ioend *ioend);
+/* extents held: blocks of the data fork have arrived where they are now. */
+void m_sum_stored(struct m_file *f, unsigned b, unsigned stop);
+
 /* model_map.c */
 bool m_valid(struct iomap_inode *inode, const struct iomap *map);
 /* Up to nr blocks in a row: how many, at which address; 0: full. */

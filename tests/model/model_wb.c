@@ -60,6 +60,7 @@ static int wb_map(struct m_file *f, int64_t pos, uint64_t len, struct iomap *map
 		return rc;
 	memset(map, 0, sizeof(*map));
 	m_fill_map(f, fork, b, max, map);
+	m_sum_map(f, map);
 	if (cow)
 		map->flags |= IOMAP_F_SHARED;
 	return 0;
@@ -82,6 +83,7 @@ static void anon_map(struct m_file *f, int64_t pos, uint64_t len, struct iomap *
 		.type = IOMAP_MAPPED, .flags = IOMAP_F_ANON_WRITE | IOMAP_F_SHARED,
 		.addr = IOMAP_NULL_ADDR, .offset = pos, .length = len, .bdev = m->bdev,
 	};
+	m_sum_map(f, map);
 }
 
 static bool still_holds(const struct m_file *f, const struct iomap *map, int64_t pos)
@@ -208,6 +210,7 @@ int m_submit(struct iomap_writeback_ctx *wpc, void *wb_ctx, int error)
 
 	m_event(m, M_SUBMIT, ioend->offset, ioend->size, error, ioend->flags);
 	m_count(m->nr_submits, 1u);
+	m_sum_sent(f, ioend);
 	if (m->hook_submit)
 		return m->hook_submit(f, wpc, wb_ctx, error);
 	if (!error)
@@ -227,7 +230,7 @@ static bool needs_record(const struct iomap_ioend *ioend)
 	int64_t end = ioend->offset + (int64_t)ioend->size;
 
 	return (ioend->flags & (IOMAP_IOEND_UNWRITTEN | IOMAP_IOEND_SHARED)) ||
-	       ioend->bio.status ||
+	       ioend->bio.status || f->sent ||
 	       end > __atomic_load_n(&f->disk_size, __ATOMIC_RELAXED);
 }
 
@@ -326,8 +329,10 @@ static void complete(struct m_file *f, struct iomap_ioend *ioend)
 		remap(f, ioend, b, stop);
 	else if (!rc && (ioend->flags & IOMAP_IOEND_UNWRITTEN))
 		convert(f, ioend, b, stop);
-	if (!rc)
+	if (!rc) {
+		m_sum_stored(f, b, stop);
 		raise_disk_size(f, ioend);
+	}
 	m_changed(f);
 	iomap_mutex_unlock(m->env, &f->extents);
 	iomap_txn_scope_end(m->env, scope);

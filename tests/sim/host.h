@@ -20,13 +20,18 @@
 #define EVERY		7u
 #define ALL		(BASE + RUN)
 
+enum {				/* how the model is opened */
+	HOST_IN_PLACE	= 1 << 0,	/* a page stays where it was first written */
+	HOST_CHECKSUMS	= 1 << 1,
+};
+
 struct host {
 	struct failing d;
 	struct t_env t;
 	struct m_model *m;
 	struct m_file *f;
 	struct iomap_file other;		/* another handle on f */
-	bool in_place;				/* a page stays where it was first written */
+	unsigned how;
 	uint8_t base[BASE * PAGE];		/* what the first sync promised */
 };
 /* The content of one file, to be looked for after a power cut. */
@@ -40,10 +45,11 @@ struct image {
 
 static inline void open_model(struct host *h)
 {
-	uint32_t kind = failing_draw(&h->d, h->in_place ? 4 : 5);
+	uint32_t kind = failing_draw(&h->d, h->how & HOST_IN_PLACE ? 4 : 5);
 	const struct m_opts opts = {
 		.dev = "sim:disk", .max_folio = PAGE << failing_draw(&h->d, 3),
 		.delalloc = kind & 1, .unwritten = kind & 2, .anon = kind == 4,
+		.checksums = h->how & HOST_CHECKSUMS,
 	};
 	struct iomap_env_opts env = { 0 };
 
@@ -55,12 +61,12 @@ static inline void open_model(struct host *h)
 }
 
 static inline struct host *host_start(uint64_t seed, unsigned nr_presets, uint64_t max_bytes,
-				      bool in_place)
+				      unsigned how)
 {
 	static struct host host;
 	struct host *h = &host;
 
-	h->in_place = in_place;
+	h->how = how;
 	failing_new(&h->d, seed, nr_presets, DISK, max_bytes);
 	open_model(h);
 	ck_assert_int_eq(m_fill(h->f, 0, BASE * PAGE, (unsigned)seed), BASE * PAGE);
@@ -71,7 +77,7 @@ static inline struct host *host_start(uint64_t seed, unsigned nr_presets, uint64
 
 static inline struct host *host_new(uint64_t seed)
 {
-	return host_start(seed, FAILING_PRESETS, DISK, false);
+	return host_start(seed, FAILING_PRESETS, DISK, 0);
 }
 
 static inline void host_delete(struct host *h)

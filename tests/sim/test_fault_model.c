@@ -200,7 +200,7 @@ CASE(a_page_cannot_be_read, "",
 static void unnoticed(const struct quiet *q)
 {
 	for (uint64_t seed = 0; seed < FAILING_SEEDS; seed++) {
-		struct host *h = host_start(seed, FAILING_PRESETS, 8 * PAGE, false);
+		struct host *h = host_start(seed, FAILING_PRESETS, 8 * PAGE, 0);
 		int64_t before = iomap_sim_now_ns(h->d.w.sim);
 
 		change(h);

@@ -29,7 +29,7 @@ static void write_anew(struct m_file *f)
 /* f's sync meets it; g was written before and syncs after a good flush; nobody wrote clean. */
 static void fail_flush(uint64_t seed, const char *kind, int error)
 {
-	struct host *h = host_start(seed, FAILING_CACHED, DISK, false);
+	struct host *h = host_start(seed, FAILING_CACHED, DISK, 0);
 	struct m_file *clean = m_file_new(h->m), *g = m_file_new(h->m);
 
 	write_through(clean, 1);
@@ -91,7 +91,7 @@ static struct seen flush_again(const char *kind)
 	struct seen seen = { 0 };
 
 	for (uint64_t seed = 0; seed < FAILING_SEEDS; seed++) {
-		struct host *h = host_start(seed, FAILING_CACHED, DISK, true);
+		struct host *h = host_start(seed, FAILING_CACHED, DISK, HOST_IN_PLACE);
 
 		change(h);
 		failing_arm(&h->d, "at flush kind=%s", kind);
@@ -173,7 +173,7 @@ CASE(failed_writeback_and_redirty, "H8 O11 O12 O19",
 /* MANY pages are dirty that lie in a row, in a file that writes in place. */
 static struct host *one_ioend(uint64_t seed)
 {
-	struct host *h = host_start(seed, FAILING_PRESETS, PIECE * PAGE, true);
+	struct host *h = host_start(seed, FAILING_PRESETS, PIECE * PAGE, HOST_IN_PLACE);
 
 	ck_assert_int_eq(m_fill(h->f, 0, MANY * PAGE, 3), MANY * PAGE);
 	return h;

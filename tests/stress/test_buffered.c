@@ -174,6 +174,20 @@ CASE_TIMEOUT(threads_that_cut_and_zero, "I60 I66 R18 R21",
 	}
 }
 
+CASE_TIMEOUT(threads_with_checksums, "R39",
+	     "What is sent does not change, and no read meets the checksum of other bytes", 20)
+{
+	for (unsigned i = 0; i < 9; i++) {
+		struct m_opts opts = {
+			.block_bits = i % 3 ? 12 : 9, .delalloc = i & 1, .unwritten = i & 2,
+			.anon = i == 8, .chunk = i & 4 ? 8192 : 0, .gap = i & 4 ? 1 : 0,
+			.cache_bytes = 512 << 10, .max_folio = 16384, .checksums = true,
+		};
+
+		run_together(&opts, 60, i % 2 ? cut_or_zero : write_or_read);
+	}
+}
+
 /* ---- one folio, two completions at once ---- */
 
 #define BLOCK 1024u

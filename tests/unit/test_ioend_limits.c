@@ -151,6 +151,7 @@ CASE(integrity_limits_the_size, "I97", "With protection information an ioend is 
 	ck_assert_uint_eq(f->nr_submits, 1);
 	flat_forget(f);
 	f->map = with_integrity;
+	f->inode.flags |= IOMAP_INODE_STABLE;
 	flat_dirty(f, 0, 4 * 65536, 'b');
 	write_all(f, 0);
 	ck_assert_uint_eq(f->nr_submits, 4);

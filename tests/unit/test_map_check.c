@@ -63,7 +63,7 @@ CASE(v3_knows_types_and_flags, "V3", "Types behind the last, bits of nobody, bit
 	}
 	WITH(f, f->map.type = 5, wb_refused(f, "V3", "type", 5));
 	WITH(f, f->map.flags = IOMAP_F_STALE, wb_refused(f, "I3", "flags", IOMAP_F_STALE));
-	WITH(f, f->map.flags = mine, wb_accepted(f));
+	WITH(f, f->map.flags = mine & ~IOMAP_F_INTEGRITY, wb_accepted(f));
 	f->src = f->map;
 	f->src.addr = 32 * BLK;
 	accepted(f, IOMAP_WRITE);

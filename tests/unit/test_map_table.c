@@ -128,6 +128,35 @@ CASE(v8_flags_and_operations, "V8", "Anonymous and atomic maps belong to writes"
 	fix_close(f);
 }
 
+CASE(v8_checksums_of_what_may_change, "V8 R39",
+     "What is sent with F_INTEGRITY must not change: a STABLE inode, or frames")
+{
+	static const uint32_t kinds[] = { 0, IOMAP_INODE_STABLE, IOMAP_INODE_FRAMES };
+	const uint16_t flags[] = { IOMAP_F_INTEGRITY, IOMAP_F_INTEGRITY | IOMAP_F_ANON_WRITE,
+				   IOMAP_F_INTEGRITY | IOMAP_F_SHARED };
+
+	for (unsigned k = 0; k < 3; k++) {
+		struct fix *f;
+
+		fix_limits();
+		f = fix_open_limits(kinds[k], kinds[k] & IOMAP_INODE_FRAMES ? 0 : SIZE);
+		for (unsigned i = 0; i < 3; i++) {
+			f->map.flags = flags[i];
+			if (kinds[k])
+				wb_accepted(f);
+			else
+				wb_refused(f, "V8", "flags", flags[i]);
+		}
+		f->map.type = IOMAP_UNWRITTEN;
+		f->map.flags = IOMAP_F_INTEGRITY;
+		if (kinds[k])
+			wb_accepted(f);
+		else
+			wb_refused(f, "V8", "flags", IOMAP_F_INTEGRITY);
+		fix_close(f);
+	}
+}
+
 CASE(v8_anonymous_parts_of_blocks, "V8", "A part of a block needs a place to read the rest from")
 {
 	struct fix *f = fix_open(6 * BLK + 100);
