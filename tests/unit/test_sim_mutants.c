@@ -43,12 +43,22 @@ static int run(const char *name, const char **text)
 	return -1;
 }
 
+/* Another one is noticed by the same case. */
+static bool seen_before(unsigned i)
+{
+	for (unsigned k = 0; k < i; k++)
+		if (!strcmp(mutants[k].noticed_by, mutants[i].noticed_by))
+			return true;
+	return false;
+}
+
 CASE_TIMEOUT(without_a_mistake, "O1", "Each of these cases passes while no switch is on", 200)
 {
 	const char *text;
 
 	for (unsigned i = 0; i < NR_MUTANTS; i++)
-		ck_assert_msg(!run(mutants[i].noticed_by, &text), "%s", text);
+		if (!seen_before(i))
+			ck_assert_msg(!run(mutants[i].noticed_by, &text), "%s", text);
 }
 
 CASE_TIMEOUT(each_is_noticed, "O1", "Each mistake of the simulator fails a case", 200)
