@@ -11,23 +11,6 @@
 
 #define KB 1024u
 
-/* nr writes of one block each, to blocks 0.. */
-static struct t_bio *writes(struct t_device *d, unsigned nr)
-{
-	struct t_bio *b = calloc(nr, sizeof(*b));
-	uint8_t *mem = t_buffer(4 * KB, 1);
-
-	for (unsigned i = 0; i < nr; i++)
-		t_bio_init(&b[i], d->bdev, IOMAP_BIO_WRITE, i * 4ull * KB, mem, 4 * KB);
-	return b;
-}
-
-static void submit(struct t_bio *b, unsigned nr)
-{
-	for (unsigned i = 0; i < nr; i++)
-		iomap_bio_submit(&b[i].bio);
-}
-
 /* ---- manual callbacks ---- */
 
 static const char *const manual_specs[] = { "null:16m", "mem:m" };
@@ -51,8 +34,8 @@ CASE(manual_callbacks_wait_to_be_run, "",
 		struct t_bio *b;
 
 		start_manual(&d, manual_specs[k]);
-		b = writes(&d, 8);
-		submit(b, 6);
+		b = t_writes(&d, 8);
+		t_submit(b, 6);
 		ck_assert_int_eq(iomap_ioq_poll(d.ioq, 6, 8, IOMAP_FOREVER), 6);
 		for (unsigned i = 0; i < 6; i++)
 			ck_assert_uint_eq(b[i].nr_ends, 0);
@@ -62,7 +45,7 @@ CASE(manual_callbacks_wait_to_be_run, "",
 		for (unsigned i = 0; i < 6; i++)
 			ck_assert_uint_eq(b[i].nr_ends, 1);
 		b[6].bio.end_io = NULL;			/* nobody's callback: done at once */
-		submit(b + 6, 2);
+		t_submit(b + 6, 2);
 		ck_assert_int_eq(iomap_bio_wait(&b[6].bio), 0);
 		ck_assert_int_eq(iomap_ioq_drain(d.ioq, IOMAP_FOREVER), 0);	/* runs the rest */
 		ck_assert_uint_eq(b[7].nr_ends, 1);
@@ -120,9 +103,9 @@ CASE(a_wait_hands_on_what_its_callbacks_submitted, "",
 
 		memset(&pair, 0, sizeof(pair));
 		start_manual(&pair.d, manual_specs[k]);
-		pair.b = writes(&pair.d, 2);
+		pair.b = t_writes(&pair.d, 2);
 		pair.b[0].bio.end_io = submit_second;
-		submit(pair.b, 1);
+		t_submit(pair.b, 1);
 		ck_assert_int_eq(iomap_ioq_poll(pair.d.ioq, 1, 1, IOMAP_FOREVER), 1);
 		for (uintptr_t i = 0; i < 2; i++)
 			threads[i] = t_thread(wait_for_own_word, (void *)i);
@@ -172,7 +155,7 @@ CASE(a_device_on_two_queues, "", "Each bio ends from the queue it was sent on; n
 
 	each_device(&d, kind) {
 		struct iomap_ioq *second, *stranger;
-		struct t_bio *b = writes(&d, 3);
+		struct t_bio *b = t_writes(&d, 3);
 
 		ck_assert_int_eq(iomap_ioq_new(d.t.env, NULL, &second), 0);
 		ck_assert_int_eq(iomap_ioq_new(d.t.env, NULL, &stranger), 0);
@@ -180,7 +163,7 @@ CASE(a_device_on_two_queues, "", "Each bio ends from the queue it was sent on; n
 		ck_assert_int_eq(iomap_bdev_attach(d.bdev, second), 0);
 		b[1].bio.ioq = second;
 		b[2].bio.ioq = stranger;
-		submit(b, 3);
+		t_submit(b, 3);
 		ck_assert_int_eq(iomap_ioq_poll(stranger, 1, 8, IOMAP_FOREVER), 0);
 		ck_assert_int_eq(iomap_ioq_poll(second, 1, 8, IOMAP_FOREVER), 1);
 		ck_assert_uint_eq(b[1].nr_ends, 1);
@@ -190,7 +173,7 @@ CASE(a_device_on_two_queues, "", "Each bio ends from the queue it was sent on; n
 		ck_assert_int_eq(b[2].status, -EINVAL);
 		ck_assert_str_eq(d.t.last_field, "ioq");
 		iomap_ioq_delete(&stranger);
-		submit(b + 1, 1);
+		t_submit(b + 1, 1);
 		iomap_bdev_close(&d.bdev);		/* drains both */
 		ck_assert_uint_eq(b[1].nr_ends, 2);
 		iomap_ioq_delete(&second);
@@ -305,7 +288,7 @@ CASE(a_forked_child_is_told, "O20",
 	int kind;
 
 	each_device(&d, kind) {
-		struct t_bio *b = writes(&d, 4);
+		struct t_bio *b = t_writes(&d, 4);
 		struct iomap_ioq *second;
 		struct iomap_plug plug;
 		int status;
@@ -313,9 +296,9 @@ CASE(a_forked_child_is_told, "O20",
 
 		ck_assert_int_eq(iomap_ioq_new(d.t.env, NULL, &second), 0);
 		ck_assert_int_eq(iomap_bdev_attach(d.bdev, second), 0);
-		submit(b, 3);
+		t_submit(b, 3);
 		iomap_plug_start(&plug, d.t.env);
-		submit(b + 3, 1);
+		t_submit(b + 3, 1);
 		pid = fork();
 		if (!pid)
 			_exit(in_child(&d, second, b, &plug));

@@ -20,23 +20,6 @@ static struct iomap_ioq_stats stats_of(struct iomap_ioq *ioq)
 	return stats;
 }
 
-/* nr writes of one block each, to blocks 0.. */
-static struct t_bio *writes(struct t_device *d, unsigned nr)
-{
-	struct t_bio *b = calloc(nr, sizeof(*b));
-	uint8_t *mem = t_buffer(4 * KB, 1);
-
-	for (unsigned i = 0; i < nr; i++)
-		t_bio_init(&b[i], d->bdev, IOMAP_BIO_WRITE, i * 4ull * KB, mem, 4 * KB);
-	return b;
-}
-
-static void submit(struct t_bio *b, unsigned nr)
-{
-	for (unsigned i = 0; i < nr; i++)
-		iomap_bio_submit(&b[i].bio);
-}
-
 /* ---- parking ---- */
 
 CASE(a_full_queue_parks, "", "A hundred requests on two slots, of the queue or of the device")
@@ -56,8 +39,8 @@ CASE(a_full_queue_parks, "", "A hundred requests on two slots, of the queue or o
 		opts.max_background = most;
 		t_device_start_mem(&d, table[k].options, &opts);
 		t_mem_hold(d.mem, true);
-		b = writes(&d, 100);
-		submit(b, 100);
+		b = t_writes(&d, 100);
+		t_submit(b, 100);
 		for (unsigned i = 0; i < 100; i++) {
 			ck_assert_uint_le(t_mem_nr_held(d.mem), most);
 			ck_assert_uint_eq(stats_of(d.ioq).in_flight, i < 99 ? most : 1);
@@ -83,7 +66,7 @@ CASE(full_queues_of_every_device, "", "A hundred requests on a depth of two all 
 	each_device(&d, kind) {
 		struct iomap_bdev *null;
 		struct iomap_ioq *ioq;
-		struct t_bio *b = writes(&d, 100);
+		struct t_bio *b = t_writes(&d, 100);
 
 		ck_assert_int_eq(iomap_ioq_new(d.t.env, &opts, &ioq), 0);
 		ck_assert_int_eq(iomap_bdev_attach(d.bdev, ioq), 0);
@@ -95,7 +78,7 @@ CASE(full_queues_of_every_device, "", "A hundred requests on a depth of two all 
 				b[i].bio.ioq = NULL;
 			}
 		}
-		submit(b, 100);
+		t_submit(b, 100);
 		ck_assert_uint_ge(stats_of(ioq).parked, 1);
 		ck_assert_int_eq(iomap_ioq_poll(ioq, 100, 200, IOMAP_FOREVER), 100);
 		for (unsigned i = 0; i < 100; i++) {
@@ -120,13 +103,13 @@ CASE(the_background_leaves_room, "",
 	opts.max_background = 3;
 	t_device_start_mem(&d, "", &opts);
 	t_mem_hold(d.mem, true);
-	b = writes(&d, 20);
+	b = t_writes(&d, 20);
 	for (unsigned i = 10; i < 20; i++)
 		b[i].bio.priority = 4;
-	submit(b, 10);
+	t_submit(b, 10);
 	ck_assert_uint_eq(t_mem_nr_held(d.mem), 3);
 	ck_assert_uint_eq(stats_of(d.ioq).background_bytes, 3 * 4 * KB);
-	submit(b + 10, 10);
+	t_submit(b + 10, 10);
 	ck_assert_uint_eq(t_mem_nr_held(d.mem), 8);
 	ck_assert_uint_eq(stats_of(d.ioq).parked, 12);
 	t_mem_release(d.mem, 0);		/* of the background; the slot goes to who waits */
@@ -149,10 +132,10 @@ CASE(nowait_does_not_park, "", "-EAGAIN for what finds no slot, and only for tha
 	opts.max_background = 2;
 	t_device_start_mem(&d, "", &opts);
 	t_mem_hold(d.mem, true);
-	b = writes(&d, 6);
+	b = t_writes(&d, 6);
 	for (unsigned i = 0; i < 6; i++)
 		b[i].bio.flags = i == 3 ? 0 : IOMAP_BIO_NOWAIT;
-	submit(b, 6);
+	t_submit(b, 6);
 	ck_assert_uint_eq(b[2].nr_ends, 0);
 	ck_assert_int_eq(iomap_ioq_poll(d.ioq, 3, 8, IOMAP_FOREVER), 3);
 	ck_assert_int_eq(b[2].status, -EAGAIN);
@@ -174,9 +157,9 @@ CASE(busy_devices_are_asked_again, "", "BUSY with nothing under way does not han
 	struct t_bio *b;
 
 	t_device_start_mem(&d, "", NULL);
-	b = writes(&d, 3);
+	b = t_writes(&d, 3);
 	t_mem_busy(d.mem, 5);
-	submit(b, 3);
+	t_submit(b, 3);
 	ck_assert_int_eq(iomap_ioq_poll(d.ioq, 3, 3, IOMAP_FOREVER), 3);
 	ck_assert_uint_ge(stats_of(d.ioq).full, 5);
 	free(b);
@@ -192,8 +175,8 @@ CASE(poll_keeps_its_bounds, "", "At least min, at most max, and no longer than a
 
 	t_device_start_mem(&d, "", NULL);
 	t_mem_hold(d.mem, true);
-	b = writes(&d, 10);
-	submit(b, 10);
+	b = t_writes(&d, 10);
+	t_submit(b, 10);
 	ck_assert_int_eq(iomap_ioq_poll(d.ioq, 0, 8, 0), 0);
 	ck_assert_int_eq(iomap_ioq_poll(d.ioq, 1, 8, 0), 0);
 	ck_assert_int_eq(iomap_ioq_poll(d.ioq, 1, 8, 2 * MS), 0);
@@ -246,7 +229,7 @@ CASE(no_wait_in_a_callback, "", "poll, bio wait, drain and object waits from end
 	int kind;
 
 	each_device(&d, kind) {
-		struct t_bio *b = writes(&d, 2);
+		struct t_bio *b = t_writes(&d, 2);
 
 		memset(callback_rc, 0, sizeof(callback_rc));
 		callback_ioq = d.ioq;
@@ -256,7 +239,7 @@ CASE(no_wait_in_a_callback, "", "poll, bio wait, drain and object waits from end
 		b[1].bio.end_io = NULL;
 		if (d.mem)
 			t_mem_hold(d.mem, true);
-		submit(b, 1);
+		t_submit(b, 1);
 		if (d.mem)
 			t_mem_release(d.mem, 0);
 		ck_assert_int_eq(iomap_ioq_poll(d.ioq, 1, 1, IOMAP_FOREVER), 1);
@@ -285,10 +268,10 @@ CASE(end_io_may_submit, "", "The bio belongs to end_io, which may send it again"
 	int kind;
 
 	each_device(&d, kind) {
-		struct t_bio *b = writes(&d, 1);
+		struct t_bio *b = t_writes(&d, 1);
 
 		b->bio.end_io = resubmit;
-		submit(b, 1);
+		t_submit(b, 1);
 		ck_assert_int_eq(iomap_ioq_poll(d.ioq, 50, 50, IOMAP_FOREVER), 50);
 		ck_assert_uint_eq(b->nr_ends, 50);
 		free(b);
@@ -304,9 +287,9 @@ CASE(completions_in_any_order, "", "Each end is its own request's, whatever the 
 
 	t_device_start_mem(&d, "", NULL);
 	t_mem_hold(d.mem, true);
-	b = writes(&d, 40);
+	b = t_writes(&d, 40);
 	t_mem_fail(d.mem, IOMAP_BIO_WRITE, 1, 1, -EIO, 13 * 4 * KB);
-	submit(b, 40);
+	t_submit(b, 40);
 	for (unsigned left = 40; left; left--) {
 		t_mem_release(d.mem, (unsigned)(t_rand(&seed) % left));
 		ck_assert_int_eq(iomap_ioq_poll(d.ioq, 1, 1, IOMAP_FOREVER), 1);
@@ -331,9 +314,9 @@ CASE(cancelled_bios_end_once, "", "Parked ones with -ECANCELED, those under way 
 	opts.max_background = 2;
 	t_device_start_mem(&d, "", &opts);
 	t_mem_hold(d.mem, true);
-	b = writes(&d, 6);
+	b = t_writes(&d, 6);
 	iomap_bio_cancel(&b[0].bio);			/* not submitted: nothing happens */
-	submit(b, 5);
+	t_submit(b, 5);
 	iomap_bio_cancel(&b[1].bio);			/* at the device */
 	iomap_bio_cancel(&b[3].bio);			/* parked, in the middle */
 	iomap_bio_cancel(&b[3].bio);
@@ -349,9 +332,9 @@ CASE(cancelled_bios_end_once, "", "Parked ones with -ECANCELED, those under way 
 	}
 	t_mem_log(d.mem, &nr);
 	ck_assert_uint_eq(nr, 4);
-	submit(b + 5, 1);				/* and a used one can be sent again */
+	t_submit(b + 5, 1);				/* and a used one can be sent again */
 	b[3].nr_ends = 0;
-	submit(b + 3, 1);
+	t_submit(b + 3, 1);
 	ck_assert_int_eq(iomap_ioq_poll(d.ioq, 2, 8, IOMAP_FOREVER), 2);
 	ck_assert_int_eq(b[3].status, 0);
 	free(b);
@@ -389,9 +372,9 @@ CASE(cancelled_in_a_plug, "", "It ends when the plug is flushed, unsent")
 	unsigned nr;
 
 	t_device_start_mem(&d, "", NULL);
-	b = writes(&d, 2);
+	b = t_writes(&d, 2);
 	iomap_plug_start(&plug, d.t.env);
-	submit(b, 2);
+	t_submit(b, 2);
 	iomap_bio_cancel(&b[1].bio);
 	iomap_plug_end(&plug);
 	ck_assert_int_eq(iomap_ioq_poll(d.ioq, 2, 2, IOMAP_FOREVER), 2);
@@ -410,8 +393,8 @@ CASE(drain_says_when_it_cannot, "", "-ETIMEDOUT leaves everything valid; later i
 
 	t_device_start_mem(&d, "", NULL);
 	t_mem_hold(d.mem, true);
-	b = writes(&d, 3);
-	submit(b, 3);
+	b = t_writes(&d, 3);
+	t_submit(b, 3);
 	t_mem_release(d.mem, 1);
 	ck_assert_int_eq(iomap_ioq_drain(d.ioq, 0), -ETIMEDOUT);
 	ck_assert_int_eq(iomap_ioq_drain(d.ioq, 2 * MS), -ETIMEDOUT);
@@ -431,11 +414,11 @@ CASE(close_and_delete_drain, "", "What is under way ends before close returns, p
 
 	each_device(&d, kind) {
 		struct iomap_plug plug;
-		struct t_bio *b = writes(&d, 30);
+		struct t_bio *b = t_writes(&d, 30);
 
-		submit(b, 20);
+		t_submit(b, 20);
 		iomap_plug_start(&plug, d.t.env);
-		submit(b + 20, 10);
+		t_submit(b + 20, 10);
 		iomap_bdev_close(&d.bdev);
 		for (unsigned i = 0; i < 30; i++)
 			ck_assert_uint_eq(b[i].nr_ends, 1);
@@ -451,9 +434,9 @@ CASE(an_ioq_outlives_its_deletion, "", "A device that is still open keeps its qu
 	int kind;
 
 	each_device(&d, kind) {
-		struct t_bio *b = writes(&d, 4);
+		struct t_bio *b = t_writes(&d, 4);
 
-		submit(b, 4);
+		t_submit(b, 4);
 		iomap_ioq_delete(&d.ioq);
 		for (unsigned i = 0; i < 4; i++)
 			ck_assert_uint_eq(b[i].nr_ends, 1);
@@ -476,14 +459,14 @@ CASE(a_plug_makes_batches, "", "Bios of several devices wait in it and go out to
 
 	t_device_start_mem(&d, "", NULL);
 	ck_assert_int_eq(iomap_bdev_open(d.ioq, "mem:other", NULL, &other), 0);
-	b = writes(&d, 20);
+	b = t_writes(&d, 20);
 	for (unsigned i = 1; i < 20; i += 2)
 		b[i].bio.bdev = other;
 	batches = stats_of(d.ioq).batches;
 	iomap_plug_start(&plug, d.t.env);
-	submit(b, 10);
+	t_submit(b, 10);
 	iomap_plug_start(&inner, d.t.env);
-	submit(b + 10, 9);
+	t_submit(b + 10, 9);
 	iomap_plug_end(&inner);
 	t_mem_log(d.mem, &nr);
 	ck_assert_uint_eq(nr, 0);
@@ -493,7 +476,7 @@ CASE(a_plug_makes_batches, "", "Bios of several devices wait in it and go out to
 	ck_assert_uint_eq(stats_of(d.ioq).batches, batches + 1);
 	ck_assert_uint_eq(t_mem_log(d.mem, &nr)[9].addr, 18 * 4 * KB);
 	ck_assert_uint_eq(nr, 10);
-	submit(b + 19, 1);
+	t_submit(b + 19, 1);
 	iomap_plug_end(&plug);
 	ck_assert_uint_eq(stats_of(d.ioq).submitted, 20);
 	ck_assert_int_eq(iomap_ioq_poll(d.ioq, 20, 20, IOMAP_FOREVER), 20);
@@ -509,22 +492,22 @@ CASE(every_wait_flushes_the_plug, "",
 	int kind;
 
 	each_device(&d, kind) {
-		struct t_bio *b = writes(&d, 5);
+		struct t_bio *b = t_writes(&d, 5);
 		struct iomap_plug plug;
 
 		iomap_plug_start(&plug, d.t.env);
-		submit(b, 1);
+		t_submit(b, 1);
 		ck_assert_int_eq(iomap_ioq_poll(d.ioq, 1, 1, IOMAP_FOREVER), 1);
 		b[1].bio.end_io = NULL;
-		submit(b + 1, 1);
+		t_submit(b + 1, 1);
 		ck_assert_int_eq(iomap_bio_wait(&b[1].bio), 0);
-		submit(b + 2, 1);
+		t_submit(b + 2, 1);
 		ck_assert_int_eq(iomap_ioq_drain(d.ioq, IOMAP_FOREVER), 0);
 		ck_assert_uint_eq(b[2].nr_ends, 1);
-		submit(b + 3, 1);
+		t_submit(b + 3, 1);
 		while (!b[3].nr_ends)
 			iomap_env_wait(d.t.env, &b[3].nr_ends, 0, 20 * MS);
-		submit(b + 4, 1);
+		t_submit(b + 4, 1);
 		ck_assert_int_eq(iomap_bdev_flush(d.bdev, UINT64_MAX), 0);
 		iomap_plug_end(&plug);
 		iomap_ioq_drain(d.ioq, IOMAP_FOREVER);
@@ -547,13 +530,13 @@ CASE(callbacks_do_not_fill_the_waiters_plug, "",
 	int kind;
 
 	each_device(&d, kind) {
-		struct t_bio *b = writes(&d, 2);
+		struct t_bio *b = t_writes(&d, 2);
 		struct iomap_plug plug;
 
 		b[0].bio.end_io = submit_next;
 		b[0].bio.owner = &b[1];
 		iomap_plug_start(&plug, d.t.env);
-		submit(b, 1);
+		t_submit(b, 1);
 		ck_assert_int_eq(iomap_env_wait(d.t.env, &b[1].nr_ends, 0, 1000 * MS), 0);
 		iomap_plug_end(&plug);
 		ck_assert_uint_eq(b[1].nr_ends, 1);

@@ -350,3 +350,20 @@ void t_bio_init(struct t_bio *b, struct iomap_bdev *bdev, enum iomap_bio_op op, 
 	else
 		b->bio.len = len;
 }
+
+struct t_bio *t_writes(struct t_device *d, unsigned nr)
+{
+	const size_t block = 4096;
+	struct t_bio *b = calloc(nr, sizeof(*b));
+	uint8_t *mem = t_buffer(block, 1);
+
+	for (unsigned i = 0; i < nr; i++)
+		t_bio_init(&b[i], d->bdev, IOMAP_BIO_WRITE, i * block, mem, block);
+	return b;
+}
+
+void t_submit(struct t_bio *b, unsigned nr)
+{
+	for (unsigned i = 0; i < nr; i++)
+		iomap_bio_submit(&b[i].bio);
+}

@@ -79,5 +79,8 @@ struct t_bio {
 };
 void t_bio_init(struct t_bio *b, struct iomap_bdev *bdev, enum iomap_bio_op op, uint64_t addr,
 		void *mem, uint64_t len);
+/* nr writes of 4 KiB each, to blocks 0.., from the same memory; to be freed. */
+struct t_bio *t_writes(struct t_device *d, unsigned nr);
+void t_submit(struct t_bio *b, unsigned nr);
 
 #endif

@@ -36,6 +36,40 @@ static inline struct iomap_sim *tasks_sim(uint64_t seed)
 	return sim;
 }
 
+/* So many tasks of one kind, until all have ended. */
+static inline int tasks_spawn(struct iomap_sim *sim, unsigned nr,
+			      int (*fn)(struct iomap_sim *sim, void *arg), void *arg)
+{
+	for (unsigned i = 0; i < nr; i++)
+		if (iomap_sim_spawn(sim, fn, arg))
+			return 1;
+	return iomap_sim_join(sim);
+}
+
+/* A lock of one word that is right: 0 free, 1 held, 2 held and waited for. */
+static inline void tasks_lock(struct iomap_sim *sim, iomap_word *word)
+{
+	iomap_sim_yield(sim, "lock");
+	if (!*word) {
+		*word = 1;
+		return;
+	}
+	while (*word) {
+		*word = 2;
+		iomap_sim_wait(sim, word, 2, IOMAP_FOREVER);
+	}
+	*word = 2;
+}
+
+static inline void tasks_unlock(struct iomap_sim *sim, iomap_word *word)
+{
+	uint32_t old = *word;
+
+	*word = 0;
+	if (old == 2)
+		iomap_sim_wake(sim, word, 1);
+}
+
 /* Found within so many seeds, as that oracle, and found again by its token; how many it took. */
 static inline uint64_t tasks_find(const struct iomap_sim_case *c, enum iomap_sim_schedule schedule,
 				  uint32_t depth, uint64_t seeds, const char *oracle)

@@ -252,39 +252,6 @@ static void forget(struct shared *s)
 	s->ready = false;
 }
 
-static int spawn_all(struct iomap_sim *sim, struct shared *s,
-		     int (*fn)(struct iomap_sim *sim, void *arg))
-{
-	for (unsigned i = 0; i < s->nr_tasks; i++)
-		if (iomap_sim_spawn(sim, fn, s))
-			return 1;
-	return iomap_sim_join(sim);
-}
-
-/* 0 free, 1 held, 2 held and waited for. */
-static void lock(struct iomap_sim *sim, iomap_word *word)
-{
-	iomap_sim_yield(sim, "lock");
-	if (!*word) {
-		*word = 1;
-		return;
-	}
-	while (*word) {
-		*word = 2;
-		iomap_sim_wait(sim, word, 2, IOMAP_FOREVER);
-	}
-	*word = 2;
-}
-
-static void unlock(struct iomap_sim *sim, iomap_word *word)
-{
-	uint32_t old = *word;
-
-	*word = 0;
-	if (old == 2)
-		iomap_sim_wake(sim, word, 1);
-}
-
 static int add_one(struct iomap_sim *sim, void *arg)
 {
 	struct shared *s = arg;
@@ -293,12 +260,12 @@ static int add_one(struct iomap_sim *sim, void *arg)
 		unsigned value;
 
 		if (!s->broken)
-			lock(sim, &s->lock[0]);
+			tasks_lock(sim, &s->lock[0]);
 		value = s->counter;
 		iomap_sim_yield(sim, "between");
 		s->counter = value + 1;
 		if (!s->broken)
-			unlock(sim, &s->lock[0]);
+			tasks_unlock(sim, &s->lock[0]);
 	}
 	return 0;
 }
@@ -308,7 +275,7 @@ static int add_all(struct iomap_sim *sim, void *arg)
 	struct shared *s = arg;
 
 	forget(s);
-	if (spawn_all(sim, s, add_one))
+	if (tasks_spawn(sim, s->nr_tasks, add_one, s))
 		return 1;
 	if (s->counter != s->nr_tasks * s->rounds)
 		return iomap_sim_fail(sim, "lost", "%u", s->counter);
@@ -386,10 +353,10 @@ static int take_both(struct iomap_sim *sim, void *arg)
 	struct shared *s = arg;
 	unsigned first = s->broken ? s->counter++ % 2 : 0;
 
-	lock(sim, &s->lock[first]);
-	lock(sim, &s->lock[!first]);
-	unlock(sim, &s->lock[!first]);
-	unlock(sim, &s->lock[first]);
+	tasks_lock(sim, &s->lock[first]);
+	tasks_lock(sim, &s->lock[!first]);
+	tasks_unlock(sim, &s->lock[!first]);
+	tasks_unlock(sim, &s->lock[first]);
 	return 0;
 }
 
@@ -398,7 +365,7 @@ static int take_all(struct iomap_sim *sim, void *arg)
 	struct shared *s = arg;
 
 	forget(s);
-	return spawn_all(sim, s, take_both);
+	return tasks_spawn(sim, s->nr_tasks, take_both, s);
 }
 
 CASE(two_orders_of_two_locks, "O44", "Found as a deadlock; one order has none")
@@ -440,7 +407,7 @@ static int turn_for_ever(struct iomap_sim *sim, void *arg)
 	struct shared *s = arg;
 
 	forget(s);
-	return spawn_all(sim, s, turn);
+	return tasks_spawn(sim, s->nr_tasks, turn, s);
 }
 
 static int answer(struct iomap_sim *sim, void *arg)

@@ -34,15 +34,6 @@ static int open_env(struct iomap_sim *sim, struct shared *s)
 	return iomap_env_new(&opts, &s->env);
 }
 
-static int spawn_all(struct iomap_sim *sim, struct shared *s,
-		     int (*fn)(struct iomap_sim *sim, void *arg))
-{
-	for (unsigned i = 0; i < s->nr_tasks; i++)
-		if (iomap_sim_spawn(sim, fn, s))
-			return 1;
-	return iomap_sim_join(sim);
-}
-
 static int add(struct iomap_sim *sim, void *arg)
 {
 	struct shared *s = arg;
@@ -65,7 +56,7 @@ static int add_all(struct iomap_sim *sim, void *arg)
 	int rc = open_env(sim, s);
 
 	if (!rc)
-		rc = spawn_all(sim, s, add);
+		rc = tasks_spawn(sim, s->nr_tasks, add, s);
 	iomap_env_delete(&s->env);
 	if (rc)
 		return rc;

@@ -16,51 +16,18 @@ struct shared {
 	bool found[1000];
 };
 
-/* A lock of one word that is right: 0 free, 1 held, 2 held and waited for. */
-static void lock(struct iomap_sim *sim, iomap_word *word)
-{
-	iomap_sim_yield(sim, "lock");
-	if (!*word) {
-		*word = 1;
-		return;
-	}
-	while (*word) {
-		*word = 2;
-		iomap_sim_wait(sim, word, 2, IOMAP_FOREVER);
-	}
-	*word = 2;
-}
-
-static void unlock(struct iomap_sim *sim, iomap_word *word)
-{
-	uint32_t old = *word;
-
-	*word = 0;
-	if (old == 2)
-		iomap_sim_wake(sim, word, 1);
-}
-
-static int spawn_all(struct iomap_sim *sim, struct shared *s,
-		     int (*fn)(struct iomap_sim *sim, void *arg))
-{
-	for (unsigned i = 0; i < s->nr_tasks; i++)
-		if (iomap_sim_spawn(sim, fn, s))
-			return 1;
-	return iomap_sim_join(sim);
-}
-
 static int add_one(struct iomap_sim *sim, void *arg)
 {
 	struct shared *s = arg;
 	unsigned value;
 
 	if (!s->broken)
-		lock(sim, &s->lock);
+		tasks_lock(sim, &s->lock);
 	value = s->counter;
 	iomap_sim_yield(sim, "between");
 	s->counter = value + 1;
 	if (!s->broken)
-		unlock(sim, &s->lock);
+		tasks_unlock(sim, &s->lock);
 	return 0;
 }
 
@@ -69,7 +36,7 @@ static int add_all(struct iomap_sim *sim, void *arg)
 	struct shared *s = arg;
 
 	s->counter = s->lock = 0;
-	if (spawn_all(sim, s, add_one))
+	if (tasks_spawn(sim, s->nr_tasks, add_one, s))
 		return 1;
 	if (s->counter != s->nr_tasks)
 		return iomap_sim_fail(sim, "lost", "%u", s->counter);

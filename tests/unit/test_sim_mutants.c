@@ -31,10 +31,11 @@ static const struct {
 	{ IOMAPI_SIM_LEAVES_HOLES, "a hole behind a write pointer", "drawn_zones" },
 };
 #define NR_MUTANTS	(sizeof(mutants) / sizeof(*mutants))
+#define TRACES		600u			/* enough to notice each */
 
-static int run(const char *name, const char **text)
+static int run(const char *name, unsigned traces, const char **text)
 {
-	struct legal_cases c = { .traces = 600, .letters = 4, .seed = 1 };
+	struct legal_cases c = { .traces = traces, .letters = 4, .seed = 1 };
 
 	for (unsigned n = 0; n < legal_cases_nr(); n++)
 		if (!strcmp(legal_cases_name(n), name))
@@ -43,12 +44,23 @@ static int run(const char *name, const char **text)
 	return -1;
 }
 
+/* Another one is noticed by the same case. */
+static bool seen_before(unsigned i)
+{
+	for (unsigned k = 0; k < i; k++)
+		if (!strcmp(mutants[k].noticed_by, mutants[i].noticed_by))
+			return true;
+	return false;
+}
+
 CASE_TIMEOUT(without_a_mistake, "O1", "Each of these cases passes while no switch is on", 200)
 {
+	unsigned traces = t_sanitized() ? TRACES / 6 : TRACES;
 	const char *text;
 
 	for (unsigned i = 0; i < NR_MUTANTS; i++)
-		ck_assert_msg(!run(mutants[i].noticed_by, &text), "%s", text);
+		if (!seen_before(i))
+			ck_assert_msg(!run(mutants[i].noticed_by, traces, &text), "%s", text);
 }
 
 CASE_TIMEOUT(each_is_noticed, "O1", "Each mistake of the simulator fails a case", 200)
@@ -58,8 +70,8 @@ CASE_TIMEOUT(each_is_noticed, "O1", "Each mistake of the simulator fails a case"
 	ck_assert_uint_eq(NR_MUTANTS + 1, IOMAPI_SIM_NR_MUTANTS);
 	for (unsigned i = 0; i < NR_MUTANTS; i++) {
 		iomapi_sim_mutant = mutants[i].mutant;
-		ck_assert_msg(run(mutants[i].noticed_by, &text) == 1, "%s: not noticed by %s",
-			      mutants[i].what, mutants[i].noticed_by);
+		ck_assert_msg(run(mutants[i].noticed_by, TRACES, &text) == 1,
+			      "%s: not noticed by %s", mutants[i].what, mutants[i].noticed_by);
 		printf("%-44s %s\n", mutants[i].what, text);
 	}
 }
