@@ -80,8 +80,6 @@ unsigned iomapi_inode_written(struct iomap_inode *inode,
 int iomapi_inode_all_known(struct iomap_inode *inode);
 /* ops->writepages over a range for a sync, with its answer checked. */
 int iomapi_inode_write_range(struct iomap_inode *inode, int64_t start, int64_t end);
-/* What a callback of the client answered: 0 or a negative errno; else -EIO, and a report. */
-int iomapi_inode_answer(struct iomap_inode *inode, const char *callback, int rc);
 
 /* ---- volume.c ---- */
 struct iomap_volume {

@@ -95,6 +95,8 @@ int iomapi_submit_ready(struct iomap_writeback_ctx *wpc, int error)
 	while ((node = iomap_list_pop(&wpc->ready))) {
 		int rc = wpc->ops->writeback_submit(wpc, node, error);
 
+		rc = iomapi_answer(wpc->inode->env, rc, .rule = "H1", .inode = wpc->inode,
+				   .callback = "writeback_submit");
 		first = first ? first : rc;
 	}
 	return first;
