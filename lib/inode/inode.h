@@ -62,6 +62,8 @@ void iomapi_inode_ioend_end(struct iomap_inode *inode, struct iomap_ioend *ioend
 bool iomapi_inode_killed(struct iomap_inode *inode);
 /* Why it can neither map nor do I/O any more: -ESTALE (killed), its volume's error; or 0. */
 int iomapi_inode_gone(struct iomap_inode *inode);
+/* With what that ends which is not sent yet: -ECANCELED (killed), its volume's error; or 0. */
+int iomapi_inode_cancelled(struct iomap_inode *inode);
 /* Its volume has died: the last error it gets. */
 void iomapi_inode_tell(struct iomap_inode *inode, int error);
 /* A write of this inode has ended: remembered until a later flush. */

@@ -91,7 +91,7 @@ int iomapi_submit_ready(struct iomap_writeback_ctx *wpc, int error)
 	if (iomapi_likely(iomap_list_empty(&wpc->ready)))
 		return 0;
 	if (!error)
-		error = iomap_volume_error(wpc->inode->volume);
+		error = iomapi_inode_cancelled(wpc->inode);
 	while ((node = iomap_list_pop(&wpc->ready))) {
 		int rc = wpc->ops->writeback_submit(wpc, node, error);
 

@@ -57,10 +57,8 @@ static void send(struct iomapi_ioend *px, int error)
 	struct iomap_ioend *ioend = &px->ioend;
 	struct iomap_bio *bio = &ioend->bio;
 
-	if (iomapi_inode_killed(ioend->inode))
-		error = -ECANCELED;
-	else if (!error)
-		error = iomap_volume_error(ioend->inode->volume);
+	if (!error || iomapi_inode_killed(ioend->inode))
+		error = iomapi_inode_cancelled(ioend->inode);
 	if (!error && bio->addr == IOMAP_NULL_ADDR)
 		error = no_address(ioend);
 	iomapi_trace(ioend->inode->env, .event = IOMAP_TRACE_IOEND_SUBMIT, .inode = ioend->inode,
