@@ -193,6 +193,44 @@ CASE(pending_ones_too, "H13 I83",
 	flat_delete(&f);
 }
 
+static int kill_in_the_hook(struct flat *f, struct iomap_writeback_ctx *wpc, void *wb_ctx,
+			    int error)
+{
+	int rc = iomap_ioend_writeback_submit(wpc, wb_ctx, error);
+
+	if (f->nr_submits == 1)
+		ck_assert_int_eq(iomap_inode_kill(&f->inode, 0), -ETIMEDOUT);
+	return rc;
+}
+
+CASE(killed_by_the_hook, "H13 I83",
+     "The hook drops the file at the first of three contexts: the others come with -ECANCELED")
+{
+	struct flat *f = frames(3);
+	struct iomap_writeback_ctx wpc;
+	unsigned nr;
+
+	f->submit = kill_in_the_hook;
+	f->wbc.max_ioend_bytes = FRAME;
+	t_mem_hold(f->mem, true);
+	flat_wpc(f, &wpc);
+	ck_assert_int_eq(iomap_writeback_reserve(&wpc, 3), 0);
+	for (unsigned i = 0; i < 3; i++)
+		ck_assert_int_eq(flat_frame(f, &wpc, i), 0);
+	ck_assert_int_eq(iomap_writeback_finish(&wpc, 0), -ECANCELED);
+	ck_assert_uint_eq(f->nr_submits, 3);
+	for (unsigned i = 0; i < 3; i++)
+		ck_assert_int_eq(f->submits[i].error, i ? -ECANCELED : 0);
+	t_mem_hold(f->mem, false);
+	t_mem_release_all(f->mem);
+	ck_assert_int_eq(iomap_inode_kill(&f->inode, IOMAP_FOREVER), 0);
+	for (unsigned i = 0; i < 3; i++)
+		written_once(f, i, i ? -ECANCELED : 0);
+	t_mem_log(f->mem, &nr);
+	ck_assert_uint_eq(nr, 1);
+	flat_delete(&f);
+}
+
 /* The first is cut: its rest goes out, its front stays with the client.  All others are held. */
 static struct iomap_ioend *held_front;
 static int keep_the_front(struct flat *f, struct iomap_writeback_ctx *wpc, void *wb_ctx, int error)
