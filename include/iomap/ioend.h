@@ -50,13 +50,18 @@ IOMAP_API struct iomap_ioend *iomap_ioend_from_bio(struct iomap_bio *bio);
 
 /*
  * Append the range to the pending ioend or start another.  Returns the bytes taken, all of them in
- * the ioend that is then pending.  mem: NULL sends the folio's own memory, else a stable copy of
- * the range that lives until folio_written.  HOLE: len, nothing queued (FRAMES: -EIO).  A type
- * that cannot be written: -EIO.  -EAGAIN: no ioend is left; one call per writeback_range never sees
- * that, and who calls it again must answer with what was taken before.
+ * the ioend that is then pending.  pos: where the offered range begins, or where what was taken of
+ * it ends; anything else, more than is left of it, and what is not whole blocks is -EINVAL.  mem:
+ * NULL sends the folio's own memory, else a stable copy of the range that lives until
+ * folio_written.  HOLE: len, nothing queued (FRAMES: -EIO); answer that at once, for what is queued
+ * and what is not cannot be said in one number.  A type that cannot be written, a bad map: -EIO and
+ * a report.  -ESTALE: the inode is killed.  -EAGAIN: no ioend is left; one call per writeback_range
+ * never sees that, and who calls it again must answer with what was taken before.
  */
 IOMAP_API int64_t iomap_add_to_ioend(struct iomap_writeback_ctx *wpc, struct iomap_folio *folio,
 				     int64_t pos, uint64_t len, int64_t end_pos, const void *mem);
+/* What the last call added to, to set its client words; NULL: nothing is pending.  With another
+ * client_key iomap_writeback_close comes first. */
 IOMAP_API struct iomap_ioend *iomap_ioend_pending(struct iomap_writeback_ctx *wpc);
 
 /* ---- in writeback_submit ---- */
@@ -69,7 +74,9 @@ IOMAP_API struct iomap_ioend *iomap_ioend_take(struct iomap_writeback_ctx *wpc, 
 /* Send a taken one as its bio stands, or end it with error, unsent, from the next poll. */
 IOMAP_API void iomap_ioend_submit(struct iomap_ioend *ioend, int error);
 /* Cut off a front of at most max bytes.  *front NULL: none needed.  is_append: the address stays.
- * Negative: ioend is as before and still the caller's.  Each piece's end_io runs once. */
+ * Both parts are the caller's to submit, in any order.  Each piece's end_io runs once; the folios
+ * end with the last, with the first error of any.  Negative: ioend is as before.  -ENOMEM: no ioend
+ * is free; reap, and try again.  -EINVAL: no write, or max is less than a block or atomic chunk. */
 IOMAP_API int iomap_split_ioend(struct iomap_ioend *ioend, uint64_t max, bool is_append,
 				struct iomap_ioend **front);
 /* Walk the folios, one range each; seg gets the memory that is sent for it.  The first range lies
@@ -80,18 +87,21 @@ IOMAP_API int iomap_split_ioend(struct iomap_ioend *ioend, uint64_t max, bool is
 IOMAP_API struct iomap_folio *iomap_ioend_first(struct iomap_ioend *ioend, struct iomap_bvec *seg);
 IOMAP_API struct iomap_folio *iomap_ioend_next(struct iomap_ioend *ioend, struct iomap_folio *folio,
 					       struct iomap_bvec *seg);
-/* A built direct I/O request becomes an ioend; its bio is from iomap_ioend_bio_pool. */
+/* A built request becomes an ioend, held until it is submitted; its bio is from
+ * iomap_ioend_bio_pool, flags are DIRECT and what else there is to say. */
 IOMAP_API struct iomap_ioend *iomap_init_ioend(struct iomap_inode *inode, struct iomap_bio *bio,
 					       int64_t offset, unsigned ioend_flags);
 IOMAP_API struct iomap_bio_pool *iomap_ioend_bio_pool(struct iomap_env *env);
 
 /* ---- at completion ---- */
 
-/* To complete_ioends; end_io only */
+/* To complete_ioends; from end_io only, and once: it is no longer the caller's. */
 IOMAP_API void iomap_ioend_defer(struct iomap_ioend *ioend);
 IOMAP_API void iomap_sort_ioends(struct iomap_list *ioends);	/* by offset, stable */
+/* Absorb from the head of a sorted list what follows it in file and device and is of its kind. */
 IOMAP_API void iomap_ioend_try_merge(struct iomap_ioend *ioend, struct iomap_list *ioends);
-/* End it and all merged into it, free them.  A failed one only in deferred work. */
+/* End it and all merged into it, free them.  error: the client's own, or 0; an error that the ioend
+ * has already is kept.  A failed one only in deferred work: in end_io it is deferred first. */
 IOMAP_API void iomap_finish_ioends(struct iomap_ioend *ioend, int error);
 
 IOMAP_END_DECLS

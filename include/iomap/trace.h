@@ -32,8 +32,14 @@ enum iomap_trace_event {
 	IOMAP_TRACE_ZERO,		/* a part of a folio was overwritten with zeros */
 };
 enum iomap_trace_why {		/* why a range could not join the ioend before it */
-	IOMAP_WHY_FIRST, IOMAP_WHY_KIND, IOMAP_WHY_FILE, IOMAP_WHY_DEVICE, IOMAP_WHY_SIZE,
-	IOMAP_WHY_BOUNDARY, IOMAP_WHY_KEY, IOMAP_WHY_EOF,
+	IOMAP_WHY_FIRST,	/* none was pending: of the context, or since it was kicked */
+	IOMAP_WHY_KIND,		/* SHARED, UNWRITTEN, DONTCACHE, anonymous, integrity: not equal */
+	IOMAP_WHY_FILE,		/* not contiguous in the file */
+	IOMAP_WHY_DEVICE,	/* nor on the device, or another device */
+	IOMAP_WHY_SIZE,		/* bytes, folios or segments; also a front piece that was split */
+	IOMAP_WHY_BOUNDARY,	/* the map says so */
+	IOMAP_WHY_KEY,		/* the client has closed it */
+	IOMAP_WHY_EOF,		/* it ended at the end of the file, inside a block */
 };
 struct iomap_trace_record {
 	size_t struct_size;

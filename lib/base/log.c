@@ -12,3 +12,9 @@ void iomapi_log(struct iomap_env *env, const struct iomap_log_record *record)
 
 	opts->log(opts->log_arg, record);
 }
+
+int iomapi_bad_answer(struct iomap_env *env, const struct iomap_log_record *record)
+{
+	iomapi_log(env, record);
+	return -EIO;
+}

@@ -89,7 +89,8 @@ static int verify_block(struct iomap_folio *folio, size_t off)
 	int rc = inode->ops->verify_read(inode, pos, (const char *)folio->mem + off,
 					 (size_t)1 << inode->block_bits);
 
-	return iomapi_inode_answer(inode, "I30", "verify_read", pos, rc);
+	return iomapi_answer(inode->env, rc, .rule = "I30", .callback = "verify_read",
+			     .inode = inode, .pos = pos);
 }
 
 static int verify_blocks(struct iomap_folio *folio, size_t off, size_t len)

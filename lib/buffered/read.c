@@ -163,7 +163,8 @@ static int queue_range(struct fill *f, const struct iomap_iter *iter, size_t len
 		f->started = true;
 	}
 	rc = f->ops->read_folio_range(iter, &f->ctx, len);
-	rc = iomapi_inode_answer(iter->inode, "I13", "read_folio_range", iter->pos, rc);
+	rc = iomapi_answer(f->env, rc, .rule = "I13", .callback = "read_folio_range",
+			   .inode = iter->inode, .pos = iter->pos);
 	if (!rc)
 		f->queued += len;
 	return rc;

@@ -19,6 +19,7 @@
 #include <iomap/map.h>
 #include <iomap/writeback.h>
 
+#include "base/log.h"
 #include "base/trace.h"
 #include "cache/cache.h"
 
@@ -400,6 +401,8 @@ IOMAP_API int iomap_mapping_write_and_wait_range(struct iomap_inode *inode, int6
 	if (iomapi_mapping_has(inode, IOMAPI_TAG_DIRTY) ||
 	    iomapi_mapping_has(inode, IOMAPI_TAG_WRITEBACK))
 		rc = inode->ops->writepages(inode, &wbc);
+	rc = iomapi_answer(inode->env, rc, .rule = "H10", .callback = "writepages",
+			   .inode = inode);
 	waited = iomapi_mapping_wait_since(inode, start, end, failures);
 	return rc ? rc : waited;
 }

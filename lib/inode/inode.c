@@ -450,6 +450,11 @@ int iomapi_inode_gone(struct iomap_inode *inode)
 	return iomapi_inode_killed(inode) ? -ESTALE : iomap_volume_error(inode->volume);
 }
 
+int iomapi_inode_cancelled(struct iomap_inode *inode)
+{
+	return iomapi_inode_killed(inode) ? -ECANCELED : iomap_volume_error(inode->volume);
+}
+
 /* What a good flush has covered need not be remembered. */
 static bool is_free(const struct iomapi_written *w)
 {
@@ -526,17 +531,35 @@ IOMAP_API int iomap_inode_wait_wb(struct iomap_inode *inode, uint64_t seq, int64
 	}
 }
 
+/* What a client sends in a context of its own has no number: its folios are waited for. */
+static int wait_folios(struct iomap_inode *inode, int64_t deadline)
+{
+	struct iomap_folio *folio;
+	int64_t pos = 0;
+	int rc = 0;
+
+	while (!rc && iomapi_mapping_tagged(inode, &pos, IOMAP_MAX_POS, IOMAPI_TAG_WRITEBACK,
+					    &folio, 1)) {
+		rc = iomap_folio_wait_writeback(folio, iomapi_time_left(inode->env, deadline));
+		iomap_folio_put(folio);
+	}
+	return rc;
+}
+
 /* H13: nothing new begins, what runs is waited for, and a held ioend runs until its holder has
  * submitted it: no pointer dies under anybody. */
 IOMAP_API int iomap_inode_kill(struct iomap_inode *inode, int64_t timeout_ns)
 {
 	struct iomapi_inode *in = iomapi_inode(inode);
+	int64_t deadline = iomapi_deadline(inode->env, timeout_ns);
 	int rc;
 
 	iomapi_mutex_lock(inode->env, &in->wb_lock);
 	iomapi_store(&in->killed, 1);
 	iomapi_mutex_unlock(inode->env, &in->wb_lock);
 	rc = iomap_inode_wait_wb(inode, UINT64_MAX, timeout_ns);
+	if (!rc && in->mapping.cache)
+		rc = wait_folios(inode, deadline);
 	if (rc)
 		return rc;
 	if (in->mapping.cache)

@@ -62,6 +62,8 @@ void iomapi_inode_ioend_end(struct iomap_inode *inode, struct iomap_ioend *ioend
 bool iomapi_inode_killed(struct iomap_inode *inode);
 /* Why it can neither map nor do I/O any more: -ESTALE (killed), its volume's error; or 0. */
 int iomapi_inode_gone(struct iomap_inode *inode);
+/* With what that ends which is not sent yet: -ECANCELED (killed), its volume's error; or 0. */
+int iomapi_inode_cancelled(struct iomap_inode *inode);
 /* Its volume has died: the last error it gets. */
 void iomapi_inode_tell(struct iomap_inode *inode, int error);
 /* A write of this inode has ended: remembered until a later flush. */
@@ -80,9 +82,6 @@ unsigned iomapi_inode_written(struct iomap_inode *inode,
 int iomapi_inode_all_known(struct iomap_inode *inode);
 /* ops->writepages over a range for a sync, with its answer checked. */
 int iomapi_inode_write_range(struct iomap_inode *inode, int64_t start, int64_t end);
-/* What a callback of the client answered: 0 or a negative errno; else -EIO, and a report. */
-int iomapi_inode_answer(struct iomap_inode *inode, const char *rule, const char *callback,
-			int64_t pos, int rc);
 
 /* Appended to the table: older clients have none. */
 static inline bool iomapi_inode_verifies(const struct iomap_inode *inode)

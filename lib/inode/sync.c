@@ -21,26 +21,16 @@
 #include "base/log.h"
 #include "base/trace.h"
 
-int iomapi_inode_answer(struct iomap_inode *inode, const char *rule, const char *callback,
-			int64_t pos, int rc)
-{
-	if (iomapi_likely(rc <= 0))
-		return rc;
-	iomapi_report(inode->env, .rule = rule, .callback = callback, .field = "return",
-		      .value = (uint64_t)rc, .bound = 0, .inode = inode, .pos = pos,
-		      .text = "only 0 or a negative errno");
-	return -EIO;
-}
-
 int iomapi_inode_write_range(struct iomap_inode *inode, int64_t start, int64_t end)
 {
 	struct iomap_writeback_control wbc = {
 		.struct_size = sizeof(wbc), .range_start = start, .range_end = end,
 		.sync_mode = IOMAP_WB_SYNC_ALL, .priority = 7,
 	};
+	int rc = inode->ops->writepages(inode, &wbc);
 
-	return iomapi_inode_answer(inode, "H10", "writepages", start,
-				   inode->ops->writepages(inode, &wbc));
+	return iomapi_answer(inode->env, rc, .rule = "H10", .callback = "writepages",
+			     .inode = inode);
 }
 
 /* The usual device up to now: an earlier life of the inode may have written to it.  A ticket costs
@@ -113,7 +103,8 @@ static int sync_cached(struct iomap_inode *inode, int64_t start, int64_t end, bo
 	if (rc)
 		return rc;
 	rc = inode->ops->sync_metadata(inode, start, end, datasync, &flushed);
-	rc = iomapi_inode_answer(inode, "H10", "sync_metadata", start, rc);
+	rc = iomapi_answer(inode->env, rc, .rule = "H10", .callback = "sync_metadata",
+			   .inode = inode);
 	return rc || flushed ? rc : flush_devices(inode);
 }
 

@@ -31,6 +31,7 @@
 
 #include <iomap/bdev.h>
 
+#include "base/log.h"
 #include "block/block.h"
 
 #define NR_FLUSHED 16	/* devices remembered as flushed by this sync; more are asked again */
@@ -259,7 +260,7 @@ IOMAP_API int iomap_volume_sync(struct iomap_volume *volume)
 		rc = iomap_volume_error(volume);
 	if (!rc) {
 		rc = volume->ops->sync_metadata(volume, &flushed);
-		rc = rc > 0 ? -EIO : rc;
+		rc = iomapi_answer(volume->env, rc, .rule = "H10", .callback = "sync_metadata");
 	}
 	if (!rc && !flushed)
 		rc = flush_devices(volume);

@@ -145,12 +145,8 @@ static void drop_batch(struct iomap_iter *iter)
 /* A callback answers 0 or a negative errno; anything else is nonsense. */
 static int answer(struct iomap_iter *iter, const char *rule, const char *callback, int rc)
 {
-	if (iomapi_likely(rc <= 0))
-		return rc;
-	iomapi_report(iter->inode->env, .rule = rule, .callback = callback, .field = "return",
-		      .value = (uint64_t)rc, .bound = 0, .inode = iter->inode,
-		      .pos = iter->start_pos, .text = "only 0 or a negative errno");
-	return -EIO;
+	return iomapi_answer(iter->inode->env, rc, .rule = rule, .callback = callback,
+			     .inode = iter->inode, .pos = iter->start_pos);
 }
 
 /* Every map that begin handed out gets here exactly once (I1), with the bytes that were really

@@ -88,13 +88,14 @@ int iomapi_submit_ready(struct iomap_writeback_ctx *wpc, int error)
 	struct iomap_list *node;
 	int first = 0;
 
-	if (iomapi_likely(iomap_list_empty(&wpc->ready)))
-		return 0;
-	if (!error)
-		error = iomap_volume_error(wpc->inode->volume);
 	while ((node = iomap_list_pop(&wpc->ready))) {
-		int rc = wpc->ops->writeback_submit(wpc, node, error);
+		int rc;
 
+		if (!error)	/* the hook may be who finds out */
+			error = iomapi_inode_cancelled(wpc->inode);
+		rc = wpc->ops->writeback_submit(wpc, node, error);
+		rc = iomapi_answer(wpc->inode->env, rc, .rule = "H1", .inode = wpc->inode,
+				   .callback = "writeback_submit");
 		first = first ? first : rc;
 	}
 	return first;

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * writeback/ioend.c - ioends: where they come from, how they are built, handed over, walked.
+ * writeback/ioend.c - ioends: where they come from, how they are built.
  *
  * All ioends of an environment are made when it is, as bios with front padding: the private half,
  * the public struct with the bio last, the segments.  A wpc keeps those it has reserved in a chain
  * of its own; iomap_add_to_ioend takes from there and falls back to the pool, never waiting.
  *
  * Building is an append at the end or a fresh start.  A range that does not fit whole is cut, at a
- * multiple of the largest of block, grain and atomic chunk.  The number of segments that counts
- * against the device is that of runs of memory, since the transport joins what is adjacent.
+ * multiple of the largest of block, grain and atomic chunk.  A chunk of several ranges is not begun
+ * where it might not end: limits of bytes are whole chunks, and of segments there are enough for
+ * one.  The number of segments that counts against the device is that of runs of memory, since the
+ * transport joins what is adjacent.
  *
  * Once submitted, the bio's end_io is ours (finish.c) and the client's is kept beside it, so that
  * an ioend comes to the client once and with its last word, resent pieces included.
@@ -248,8 +250,11 @@ static int no_device(const struct adding *a)
 	return -EIO;
 }
 
+/* Of what is offered the front that is not taken yet, or less; nothing else, nothing twice: each
+ * byte that is added is counted down when it is written. */
 static int check_range(const struct adding *a)
 {
+	const struct iomapi_wpc *st = iomapi_wpc(a->wpc);
 	const struct iomap_folio *folio = a->folio;
 	uint64_t mask = (1ull << a->wpc->inode->block_bits) - 1;
 
@@ -258,7 +263,7 @@ static int check_range(const struct adding *a)
 	if (a->pos < folio->pos || a->len > folio->size ||
 	    (uint64_t)(a->pos - folio->pos) > folio->size - a->len)
 		return -EINVAL;
-	return 0;
+	return a->pos != st->offered_pos || a->len > st->offered_len ? -EINVAL : 0;
 }
 
 static uint32_t flags_of(const struct adding *a, const struct iomap *map)
@@ -319,16 +324,15 @@ static uint64_t room_left(const struct iomapi_ioend *px, const struct iomap_foli
 	const struct iomap_bio *bio = &px->ioend.bio;
 	bool same = px->last == folio;
 	bool follows = mem == px->mem_end;
-	uint64_t n;
+	uint64_t need = 1;
 
-	if (!(same && follows) && bio->nr_segs >= bio->max_segs)
+	if (bio->len && len < px->unit && !(bio->len % px->unit))
+		need = px->unit >> px->ioend.inode->block_bits;
+	if (bio->max_segs - bio->nr_segs < need - (same && follows))
 		return 0;
-	if (!follows && px->nr_runs >= px->max_runs)
+	if (px->max_runs - px->nr_runs < need - follows)
 		return 0;
-	if (iomapi_likely(len <= px->max_bytes - bio->len))
-		return len;
-	n = px->max_bytes - px->max_bytes % px->unit;
-	return n > bio->len ? n - bio->len : 0;
+	return iomapi_min(len, px->max_bytes - bio->len);
 }
 
 static void append(struct iomapi_ioend *px, struct iomap_folio *folio, char *mem,
@@ -374,7 +378,8 @@ static void set_limits(struct iomapi_ioend *px, const struct adding *a)
 			max = iomapi_min(max, a->limits->max_bytes);
 	}
 	px->unit = iomapi_wpc(a->wpc)->unit;
-	px->max_bytes = iomapi_max(px->unit, iomapi_min(max, IOMAPI_IOEND_BYTES_MAX));
+	max = iomapi_min(max, IOMAPI_IOEND_BYTES_MAX);
+	px->max_bytes = iomapi_max(px->unit, max - max % px->unit);
 }
 
 /* Start another, from what is reserved. */
@@ -413,7 +418,8 @@ static void remember_map(struct iomapi_ioend *px, const struct adding *a)
 		len = iomapi_min(len, size - map->addr);
 	px->map_end = iomapi_round_down(map->offset + (int64_t)len,
 					(int64_t)1 << a->wpc->inode->block_bits);
-	if (px->state & IOMAPI_IOEND_CLIPPED)
+	/* nor what begins or goes on with a chunk of several ranges: room_left counts */
+	if (px->state & IOMAPI_IOEND_CLIPPED || a->len < px->unit)
 		px->map_end = px->next_pos;
 }
 
@@ -451,6 +457,7 @@ static __attribute__((noinline)) int64_t trace_added(struct iomap_writeback_ctx 
 static int64_t add(struct adding *a)
 {
 	struct iomap_writeback_ctx *wpc = a->wpc;
+	struct iomapi_wpc *st = iomapi_wpc(wpc);
 	struct iomapi_ioend *px;
 	enum iomap_trace_why why;
 	uint64_t room = 0;
@@ -479,7 +486,9 @@ static int64_t add(struct adding *a)
 	px = iomapi_ioend(wpc->wb_ctx);
 	append(px, a->folio, a->mem, a->pos, room, a->end_pos);
 	remember_map(px, a);
-	iomapi_wpc(wpc)->added += room;
+	st->added += room;
+	st->offered_pos += (int64_t)room;
+	st->offered_len -= (uint32_t)room;
 	return trace_added(wpc, px, a->pos, room, fresh);
 }
 
@@ -556,6 +565,7 @@ IOMAP_API int64_t iomap_add_to_ioend(struct iomap_writeback_ctx *wpc, struct iom
 	px->ioend.bio.len += len;
 	px->ioend.size += len;
 	st->added += (uint32_t)len;
+	st->offered_len = 0;
 	if (iomapi_traced(wpc->inode->env))
 		return trace_added(wpc, px, pos, len, false);
 	return (int64_t)len;
@@ -564,37 +574,4 @@ IOMAP_API int64_t iomap_add_to_ioend(struct iomap_writeback_ctx *wpc, struct iom
 IOMAP_API struct iomap_ioend *iomap_ioend_pending(struct iomap_writeback_ctx *wpc)
 {
 	return wpc->wb_ctx;
-}
-
-/* ---- walking ---- */
-
-static struct iomap_folio *walk_to(struct iomapi_ioend *px, uint32_t i, struct iomap_bvec *seg)
-{
-	const struct iomap_bio *bio = &px->ioend.bio;
-
-	if (i >= bio->nr_segs)
-		return NULL;
-	px->walk = i;
-	*seg = bio->segs[i];
-	seg->owner = iomapi_seg_folio(&bio->segs[i]);
-	return seg->owner;
-}
-
-IOMAP_API struct iomap_folio *iomap_ioend_first(struct iomap_ioend *ioend, struct iomap_bvec *seg)
-{
-	return walk_to(iomapi_ioend(ioend), 0, seg);
-}
-
-IOMAP_API struct iomap_folio *iomap_ioend_next(struct iomap_ioend *ioend, struct iomap_folio *folio,
-					       struct iomap_bvec *seg)
-{
-	struct iomapi_ioend *px = iomapi_ioend(ioend);
-	const struct iomap_bio *bio = &ioend->bio;
-	uint32_t i = px->walk;
-
-	/* Usually the walk goes on where it was; else look for the folio. */
-	if (i >= bio->nr_segs || iomapi_seg_folio(&bio->segs[i]) != folio)
-		for (i = 0; i < bio->nr_segs && iomapi_seg_folio(&bio->segs[i]) != folio; i++)
-			;
-	return walk_to(px, i + 1, seg);
 }

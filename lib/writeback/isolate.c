@@ -59,10 +59,21 @@ static void piece_ended(struct iomap_bio *bio, uint64_t off, uint64_t len, int s
 	}
 }
 
+/* May each segment be sent alone?  Not if it is only a part of what may not tear. */
+static bool may_go_alone(const struct iomap_bio *bio)
+{
+	for (uint32_t i = 0; bio->atomic_bytes && i < bio->nr_segs; i++)
+		if (bio->segs[i].len % bio->atomic_bytes)
+			return false;
+	return true;
+}
+
 void iomapi_isolate_start(struct iomapi_ioend *px)
 {
 	struct iomap_ioend *ioend = &px->ioend;
 
+	if (px->state & IOMAPI_IOEND_ISOLATE && !may_go_alone(&ioend->bio))
+		px->state &= ~(uint32_t)IOMAPI_IOEND_ISOLATE;
 	/* What was cut off, and what lands where the device likes, fails or succeeds as a whole. */
 	if (ioend->parent || px->first || px->cut || ioend->bio.op != IOMAP_BIO_WRITE ||
 	    (ioend->flags & IOMAP_IOEND_DIRECT))
@@ -148,6 +159,12 @@ bool iomapi_isolate_again(struct iomapi_ioend *px)
 		}
 	}
 	seg = next_marked(px, from);
+	if (seg && iomapi_inode_gone(px->ioend.inode)) {
+		/* what is marked still has failed for good */
+		px->resend_status = px->resend_status ? px->resend_status :
+							iomapi_inode_cancelled(px->ioend.inode);
+		seg = NULL;
+	}
 	if (!seg) {
 		tell(px);
 		return false;

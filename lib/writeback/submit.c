@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * writeback/submit.c - an ioend leaves the submit hook: sent, kept, or ended with an error.
+ * writeback/submit.c - what a submit hook does with an ioend: looks at its folios, sends it, keeps
+ * it, or ends it with an error.
  *
  * Each ioend goes through send() once.  There our end_io takes the place of the client's (it is
  * called by ours, finish.c), so that an error found here, one of the device and one of the client
@@ -56,10 +57,8 @@ static void send(struct iomapi_ioend *px, int error)
 	struct iomap_ioend *ioend = &px->ioend;
 	struct iomap_bio *bio = &ioend->bio;
 
-	if (iomapi_inode_killed(ioend->inode))
-		error = -ECANCELED;
-	else if (!error)
-		error = iomap_volume_error(ioend->inode->volume);
+	if (!error || iomapi_inode_killed(ioend->inode))
+		error = iomapi_inode_cancelled(ioend->inode);
 	if (!error && bio->addr == IOMAP_NULL_ADDR)
 		error = no_address(ioend);
 	iomapi_trace(ioend->inode->env, .event = IOMAP_TRACE_IOEND_SUBMIT, .inode = ioend->inode,
@@ -107,4 +106,37 @@ IOMAP_API struct iomap_ioend *iomap_ioend_take(struct iomap_writeback_ctx *wpc, 
 IOMAP_API void iomap_ioend_submit(struct iomap_ioend *ioend, int error)
 {
 	send(iomapi_ioend(ioend), error);
+}
+
+/* ---- walking ---- */
+
+static struct iomap_folio *walk_to(struct iomapi_ioend *px, uint32_t i, struct iomap_bvec *seg)
+{
+	const struct iomap_bio *bio = &px->ioend.bio;
+
+	if (i >= bio->nr_segs)
+		return NULL;
+	px->walk = i;
+	*seg = bio->segs[i];
+	seg->owner = iomapi_seg_folio(&bio->segs[i]);
+	return seg->owner;
+}
+
+IOMAP_API struct iomap_folio *iomap_ioend_first(struct iomap_ioend *ioend, struct iomap_bvec *seg)
+{
+	return walk_to(iomapi_ioend(ioend), 0, seg);
+}
+
+IOMAP_API struct iomap_folio *iomap_ioend_next(struct iomap_ioend *ioend, struct iomap_folio *folio,
+					       struct iomap_bvec *seg)
+{
+	struct iomapi_ioend *px = iomapi_ioend(ioend);
+	const struct iomap_bio *bio = &ioend->bio;
+	uint32_t i = px->walk;
+
+	/* Usually the walk goes on where it was; else look for the folio. */
+	if (i >= bio->nr_segs || iomapi_seg_folio(&bio->segs[i]) != folio)
+		for (i = 0; i < bio->nr_segs && iomapi_seg_folio(&bio->segs[i]) != folio; i++)
+			;
+	return walk_to(px, i + 1, seg);
 }

@@ -104,7 +104,7 @@ struct iomapi_wpc {			/* lies in wpc->opaque */
 	uint32_t added;			/* bytes taken by iomap_add_to_ioend.. */
 	uint32_t adds;			/* ..and how often it was called; both wrap */
 	uint32_t unit;			/* wbc->grain and atomic_bytes and the block: the largest */
-	uint32_t offered_len;		/* the range that the client has now.. */
+	uint32_t offered_len;		/* the range that the client has now, less what it took.. */
 	int64_t offered_pos, offered_end;	/* ..and the end of the file for it */
 } __attribute__((may_alias));
 _Static_assert(sizeof(struct iomapi_wpc) <= sizeof(((struct iomap_writeback_ctx *)0)->opaque),

@@ -143,7 +143,7 @@ static bool enough(const struct walk *w)
 /* What was offered goes to the hook with the error; there is no use in offering more. */
 static bool is_alive(struct walk *w)
 {
-	int rc = iomap_volume_error(w->wpc->inode->volume);
+	int rc = iomapi_inode_gone(w->wpc->inode);
 
 	note(w, rc);
 	return !rc;
@@ -212,8 +212,7 @@ IOMAP_API int iomap_writepages(struct iomap_writeback_ctx *wpc)
 		return -EIO;
 	rc = iomapi_inode_gone(wpc->inode);
 	if (rc)
-		return rc;
-	w.sent = wpc->wbc->bytes_queued;
+		return iomap_writeback_finish(wpc, rc);
 	w.sync_all = wpc->wbc->sync_mode == IOMAP_WB_SYNC_ALL;
 	w.sent = wpc->wbc->bytes_queued;
 	if (!w.sync_all && wpc->wbc->bytes_to_write)

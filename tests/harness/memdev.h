@@ -34,7 +34,8 @@ unsigned t_mem_nr_held(struct t_mem *mem);
 void t_mem_release(struct t_mem *mem, unsigned i);
 void t_mem_release_all(struct t_mem *mem);
 /* The nth request of that op from now on (1: the next) fails with error; then count-1 more.
- * A failing write leaves the data alone.  addr != UINT64_MAX: only requests that touch addr. */
+ * A failing write leaves the data alone.  addr != UINT64_MAX: only requests that touch addr.
+ * nth 0: no more of that op fail. */
 void t_mem_fail(struct t_mem *mem, enum iomap_bio_op op, unsigned nth, unsigned count, int error,
 		uint64_t addr);
 void t_mem_repeat(struct t_mem *mem);		/* the next one comes out of reap twice */

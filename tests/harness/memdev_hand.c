@@ -83,10 +83,14 @@ void t_mem_fail(struct t_mem *mem, enum iomap_bio_op op, unsigned nth, unsigned 
 		uint64_t addr)
 {
 	pthread_mutex_lock(&t_mem_lock);
-	*free_fault(mem) = (struct fault){
-		.op = (uint8_t)op, .skip = nth ? nth - 1 : 0, .count = count, .error = error,
-		.addr = addr,
-	};
+	for (unsigned i = 0; i < mem->nr_faults && !nth; i++)
+		if (mem->faults[i].op == op)
+			mem->faults[i].count = 0;
+	if (nth)
+		*free_fault(mem) = (struct fault){
+			.op = (uint8_t)op, .skip = nth - 1, .count = count, .error = error,
+			.addr = addr,
+		};
 	pthread_mutex_unlock(&t_mem_lock);
 }
 

@@ -285,6 +285,22 @@ static int say_writepages(struct iomap_inode *inode, struct iomap_writeback_cont
 	return answer;
 }
 
+static int say_volume_sync(struct iomap_volume *volume, bool *flushed)
+{
+	(void)volume;
+	(void)flushed;
+	return answer;
+}
+
+static int say_submit(struct m_file *f, struct iomap_writeback_ctx *wpc, void *wb_ctx, int error)
+{
+	int rc;
+
+	(void)f;
+	rc = iomap_ioend_writeback_submit(wpc, wb_ctx, error);
+	return rc ? rc : answer;
+}
+
 static int64_t say_range(struct m_file *f, int64_t pos, uint64_t len, int64_t result)
 {
 	(void)f;
@@ -331,6 +347,41 @@ CASE(answers_that_mean_nothing, "I75 O32",
 		ck_assert(m_content_ok(s.f));
 		stop(&s);
 	}
+}
+
+static const struct iomap_volume_ops says_anything = {
+	.struct_size = sizeof(says_anything), .sync_metadata = say_volume_sync,
+};
+
+CASE(answers_of_writeback_that_mean_nothing, "O32",
+     "Positive numbers from the submit hook, a volume's sync_metadata, writepages for a report")
+{
+	struct m_extents all = { .max = 0 };
+	struct iomap_volume *volume;
+	struct iomap_inode_ops own;
+	struct story s;
+
+	start(&s, &promises);
+	own = s.m->inode_ops;
+	answer = 7;
+	ck_assert_int_eq(m_fill(s.f, 0, 4 * PAGE, 1), 4 * PAGE);
+	s.m->hook_submit = say_submit;
+	ck_assert_int_eq(m_writeback(s.f, IOMAP_WB_SYNC_ALL, 0, IOMAP_MAX_POS), -EIO);
+	ck_assert_uint_eq(s.t.nr_reports, 1);
+	ck_assert_str_eq(s.t.last_callback, "writeback_submit");
+	s.m->hook_submit = NULL;
+	ck_assert_int_eq(m_fill(s.f, 0, 4 * PAGE, 2), 4 * PAGE);
+	s.m->inode_ops.writepages = say_writepages;
+	ck_assert_int_eq(m_fiemap(s.f, 0, 4 * PAGE, true, &all), -EIO);
+	ck_assert_uint_eq(s.t.nr_reports, 2);
+	ck_assert_str_eq(s.t.last_callback, "writepages");
+	s.m->inode_ops.writepages = own.writepages;
+	ck_assert_int_eq(iomap_volume_new(s.t.env, NULL, &says_anything, NULL, &volume), 0);
+	ck_assert_int_eq(iomap_volume_sync(volume), -EIO);
+	ck_assert_uint_eq(s.t.nr_reports, 3);
+	ck_assert_str_eq(s.t.last_callback, "sync_metadata");
+	iomap_volume_delete(&volume);
+	stop(&s);
 }
 
 /* ---- a user's memory that ends ---- */

@@ -357,6 +357,62 @@ CASE(two_bad_frames, "H12 H6", "ISOLATE: each frame has its own error, the inode
 	flat_delete(&f);
 }
 
+CASE(isolate_does_not_tear, "H12 O18",
+     "ISOLATE: frames that are part of an atomic chunk are not resent alone, the error is its own")
+{
+	struct flat *f = flat_new(&(struct flat_opts){
+		.dev = "mem:flat,size=64m,atomic=65536", .frames = 8, .frame_size = 4096,
+		.no_complete = true,
+	});
+	struct iomap_writeback_ctx wpc;
+	const struct t_mem_req *log;
+	unsigned nr;
+
+	f->wbc.flags = IOMAP_WB_ISOLATE;
+	f->wbc.atomic_bytes = 16384;
+	t_mem_fail(f->mem, IOMAP_BIO_WRITE, 1, 1, -EIO, 16384);
+	flat_wpc(f, &wpc);
+	hand_over(f, &wpc, 0, 8);
+	ck_assert_int_eq(iomap_writeback_finish(&wpc, 0), 0);
+	flat_settle(f);
+	for (unsigned i = 0; i < 8; i++)
+		written_once(f, i, i < 4 ? 0 : -EIO);
+	log = t_mem_log(f->mem, &nr);
+	for (unsigned i = 0; i < nr; i++)
+		ck_assert_uint_eq(log[i].len, 16384);
+	ck_assert_uint_eq(f->t.nr_reports, 0);
+	ck_assert_int_eq(iomap_file_check_error(&f->file), -EIO);
+	flat_delete(&f);
+}
+
+CASE(isolate_ends_with_the_file, "H12 H13",
+     "ISOLATE: killed while one frame is resent, the others are not, and hear that they failed")
+{
+	struct flat *f = frames(4);
+	struct iomap_writeback_ctx wpc;
+	unsigned nr;
+
+	f->wbc.flags = IOMAP_WB_ISOLATE;
+	t_mem_fail(f->mem, IOMAP_BIO_WRITE, 1, 1, -EIO, 0);
+	t_mem_hold(f->mem, true);
+	flat_wpc(f, &wpc);
+	hand_over(f, &wpc, 0, 4);
+	ck_assert_int_eq(iomap_writeback_finish(&wpc, 0), 0);
+	flat_poll(f);
+	t_mem_release(f->mem, 0);
+	flat_poll(f);
+	ck_assert_uint_eq(t_mem_nr_held(f->mem), 1);
+	ck_assert_int_eq(iomap_inode_kill(&f->inode, 0), -ETIMEDOUT);
+	t_mem_hold(f->mem, false);
+	t_mem_release_all(f->mem);
+	ck_assert_int_eq(iomap_inode_kill(&f->inode, IOMAP_FOREVER), 0);
+	for (unsigned i = 0; i < 4; i++)
+		written_once(f, i, i ? -ECANCELED : 0);
+	t_mem_log(f->mem, &nr);
+	ck_assert_uint_eq(nr, 2);
+	flat_delete(&f);
+}
+
 static void fail_all(struct iomap_bio *bio)
 {
 	iomap_finish_ioends(iomap_ioend_from_bio(bio), -EPROTO);

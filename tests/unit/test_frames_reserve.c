@@ -176,7 +176,8 @@ CASE(held_ioends_end_with_their_holder, "H13",
 	flat_delete(&f);
 }
 
-CASE(pending_ones_too, "H13", "What is pending when the inode is killed ends with -ECANCELED")
+CASE(pending_ones_too, "H13 I83",
+     "What is pending when the inode is killed goes to the hook with -ECANCELED, and ends so")
 {
 	struct flat *f = frames(1);
 	struct iomap_writeback_ctx wpc;
@@ -184,9 +185,49 @@ CASE(pending_ones_too, "H13", "What is pending when the inode is killed ends wit
 	flat_wpc(f, &wpc);
 	hand_over(f, &wpc, 0, 1);
 	ck_assert_int_eq(iomap_inode_kill(&f->inode, 0), -ETIMEDOUT);
-	ck_assert_int_eq(iomap_writeback_finish(&wpc, 0), 0);
+	ck_assert_int_eq(iomap_writeback_finish(&wpc, 0), -ECANCELED);
+	ck_assert_uint_eq(f->nr_submits, 1);
+	ck_assert_int_eq(f->submits[0].error, -ECANCELED);
 	ck_assert_int_eq(iomap_inode_kill(&f->inode, IOMAP_FOREVER), 0);
 	written_once(f, 0, -ECANCELED);
+	flat_delete(&f);
+}
+
+static int kill_in_the_hook(struct flat *f, struct iomap_writeback_ctx *wpc, void *wb_ctx,
+			    int error)
+{
+	int rc = iomap_ioend_writeback_submit(wpc, wb_ctx, error);
+
+	if (f->nr_submits == 1)
+		ck_assert_int_eq(iomap_inode_kill(&f->inode, 0), -ETIMEDOUT);
+	return rc;
+}
+
+CASE(killed_by_the_hook, "H13 I83",
+     "The hook drops the file at the first of three contexts: the others come with -ECANCELED")
+{
+	struct flat *f = frames(3);
+	struct iomap_writeback_ctx wpc;
+	unsigned nr;
+
+	f->submit = kill_in_the_hook;
+	f->wbc.max_ioend_bytes = FRAME;
+	t_mem_hold(f->mem, true);
+	flat_wpc(f, &wpc);
+	ck_assert_int_eq(iomap_writeback_reserve(&wpc, 3), 0);
+	for (unsigned i = 0; i < 3; i++)
+		ck_assert_int_eq(flat_frame(f, &wpc, i), 0);
+	ck_assert_int_eq(iomap_writeback_finish(&wpc, 0), -ECANCELED);
+	ck_assert_uint_eq(f->nr_submits, 3);
+	for (unsigned i = 0; i < 3; i++)
+		ck_assert_int_eq(f->submits[i].error, i ? -ECANCELED : 0);
+	t_mem_hold(f->mem, false);
+	t_mem_release_all(f->mem);
+	ck_assert_int_eq(iomap_inode_kill(&f->inode, IOMAP_FOREVER), 0);
+	for (unsigned i = 0; i < 3; i++)
+		written_once(f, i, i ? -ECANCELED : 0);
+	t_mem_log(f->mem, &nr);
+	ck_assert_uint_eq(nr, 1);
 	flat_delete(&f);
 }
 

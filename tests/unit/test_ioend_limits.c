@@ -100,6 +100,55 @@ CASE(segments_of_the_device, "I98",
 	flat_delete(&f);
 }
 
+static void whole_chunks(const struct flat_opts *opts, uint32_t chunk, uint64_t max_bytes)
+{
+	struct flat *f = flat_new(opts);
+	int64_t end = 0;
+
+	f->wbc.atomic_bytes = chunk;
+	f->wbc.max_ioend_bytes = max_bytes;
+	dirty_scattered(f, 64);
+	write_all(f, 0);
+	ck_assert_uint_gt(f->nr_submits, 1);
+	for (unsigned i = 0; i < f->nr_submits; i++) {
+		ck_assert_int_eq(f->submits[i].offset, end);
+		ck_assert_uint_eq(f->submits[i].len % chunk, 0);
+		end += (int64_t)f->submits[i].len;
+	}
+	ck_assert_int_eq(end, 64 * BLOCK);
+	for (int i = 0; i < 64; i++)
+		ck_assert_int_eq(t_mem_data(f->mem)[i * BLOCK], 'a');
+	flat_delete(&f);
+}
+
+CASE(chunks_of_several_folios_are_not_cut, "I97 I98",
+     "Bytes, the device's segments or the environment's run out: an ioend ends between chunks")
+{
+	whole_chunks(&(struct flat_opts){ .dev = "mem:flat,size=64m,atomic=65536" },
+		     4 * BLOCK, 10 * BLOCK);
+	whole_chunks(&(struct flat_opts){ .dev = "mem:flat,size=64m,atomic=65536,segs=6" },
+		     4 * BLOCK, 0);
+	whole_chunks(&(struct flat_opts){ .dev = "mem:flat,size=64m,atomic=65536",
+					  .env.nr_segs = 20 }, 8 * BLOCK, 0);
+}
+
+CASE(a_chunk_that_begins_where_memory_goes_on, "I98",
+     "Its first folio needs no segment more, the others do: they count before it is begun")
+{
+	static const int64_t order[] = { 7, 6, 5, 3, 4, 2, 1, 0 };	/* 4 behind 3 in memory */
+	struct flat *f = flat_new(&(struct flat_opts){
+		.dev = "mem:flat,size=64m,atomic=65536,segs=6",
+	});
+
+	f->wbc.atomic_bytes = 4 * BLOCK;
+	for (unsigned i = 0; i < 8; i++)
+		flat_dirty(f, order[i] * BLOCK, BLOCK, 'a');
+	write_all(f, 0);
+	ck_assert_uint_eq(f->nr_submits, 2);
+	ck_assert_uint_eq(f->submits[0].len, 4 * BLOCK);
+	flat_delete(&f);
+}
+
 CASE(ranges_of_the_environment, "I98", "nr_segs of the environment bounds the ranges of an ioend")
 {
 	struct flat *f = dirty_blocks(&(struct flat_opts){ .env.nr_segs = 16 }, 40);

@@ -4,6 +4,7 @@
  */
 #include "harness/harness.h"
 #include "harness/memdev.h"
+#include "model/flat.h"
 #include "model/model.h"
 
 #include "inode/inode.h"
@@ -173,6 +174,95 @@ CASE(killed_file_drops_its_cache, "H13", "A cached inode may be dropped with dir
 	m_file_free(&f);
 	m_close(&m);
 	t_env_stop(&t);
+}
+
+static int64_t kill_at_first(struct flat *f, struct iomap_writeback_ctx *wpc,
+			     struct iomap_folio *folio, int64_t pos, uint64_t len, int64_t end_pos)
+{
+	int64_t done = flat_range_default(f, wpc, folio, pos, len, end_pos);
+
+	if (!pos)
+		ck_assert_int_eq(iomap_inode_kill(&f->inode, 0), -ETIMEDOUT);
+	return done;
+}
+
+CASE(kill_ends_a_walk, "H13 I83",
+     "Killed by another in the middle: the walk goes no further, what is pending gets -ECANCELED")
+{
+	struct flat *f = flat_new(NULL);
+	unsigned nr;
+
+	f->range = kill_at_first;
+	for (int64_t i = 0; i < 200; i++)
+		flat_dirty(f, i * 4096, 4096, 'a');
+	ck_assert_int_eq(flat_write(f, IOMAP_WB_SYNC_ALL), -ESTALE);
+	ck_assert_uint_lt(f->nr_ranges, 100);
+	ck_assert_uint_eq(f->nr_submits, 1);
+	ck_assert_int_eq(f->submits[0].error, -ECANCELED);
+	ck_assert_int_eq(iomap_inode_kill(&f->inode, IOMAP_FOREVER), 0);
+	t_mem_log(f->mem, &nr);
+	ck_assert_uint_eq(nr, 0);
+	ck_assert_int_eq(iomap_file_check_error(&f->file), 0);
+	flat_delete(&f);
+}
+
+CASE(a_context_of_the_dead, "H13",
+     "writepages for a killed inode ends the context: what it held is free, what it had is ended")
+{
+	struct flat *f = flat_new(&(struct flat_opts){ .env.nr_ioends = 8 });
+	struct iomap_writeback_ctx wpc;
+	struct iomap_folio *folio;
+
+	flat_dirty(f, 0, 4096, 'a');
+	flat_wpc(f, &wpc);
+	ck_assert_int_eq(iomap_writeback_reserve(&wpc, 8), 0);
+	folio = flat_lock(f, 0);
+	ck_assert_int_eq(iomap_writeback_folio(&wpc, folio), 0);
+	flat_unlock(folio);
+	ck_assert_int_eq(iomap_inode_kill(&f->inode, 0), -ETIMEDOUT);
+	ck_assert_int_eq(iomap_writepages(&wpc), -ESTALE);
+	ck_assert_uint_eq(f->nr_submits, 1);
+	ck_assert_int_eq(iomap_inode_kill(&f->inode, IOMAP_FOREVER), 0);
+	flat_delete(&f);
+}
+
+/* ---- contexts of the client's own ---- */
+
+static struct iomap_list own_context;
+
+static int64_t own_range(struct iomap_writeback_ctx *wpc, struct iomap_folio *folio, int64_t pos,
+			 uint64_t len, int64_t end_pos)
+{
+	(void)folio, (void)end_pos;
+	wpc->iomap = (struct iomap){ .type = IOMAP_MAPPED, .offset = pos, .length = len };
+	wpc->wb_ctx = &own_context;
+	return (int64_t)len;
+}
+
+static int own_submit(struct iomap_writeback_ctx *wpc, void *wb_ctx, int error)
+{
+	(void)wpc, (void)wb_ctx;
+	return error;
+}
+
+CASE(kill_waits_no_longer_than_it_may, "H13",
+     "A client that sends by itself has a folio: -ETIMEDOUT until it ends it, as with ioends")
+{
+	struct flat *f = flat_new(NULL);
+	struct iomap_folio *folio;
+
+	f->wb_ops.writeback_range = own_range;
+	f->wb_ops.writeback_submit = own_submit;
+	flat_dirty(f, 0, 4096, 'a');
+	ck_assert_int_eq(flat_write(f, IOMAP_WB_SYNC_ALL), 0);
+	folio = iomapi_mapping_find(&f->inode, 0);
+	ck_assert_int_eq(iomap_inode_kill(&f->inode, 0), -ETIMEDOUT);
+	ck_assert_int_eq(iomap_inode_kill(&f->inode, 1000000), -ETIMEDOUT);
+	iomap_finish_folio_write(&f->inode, folio, 4096, 0);
+	iomap_folio_put(folio);
+	ck_assert_int_eq(iomap_inode_kill(&f->inode, 0), 0);
+	ck_assert_uint_eq(iomapi_inode(&f->inode)->mapping.nr_folios, 0);
+	flat_delete(&f);
 }
 
 MAIN()

@@ -139,6 +139,79 @@ CASE(bytes_claimed_and_not_queued, "I75",
 	flat_delete(&f);
 }
 
+/* What the client does instead: adds a range again, from the middle, of another folio. */
+enum wrong_add { TWICE, NOT_THE_FIRST, TOO_MUCH };
+
+static int64_t add_wrongly(struct flat *f, struct iomap_writeback_ctx *wpc,
+			   struct iomap_folio *folio, int64_t pos, uint64_t len, int64_t end_pos)
+{
+	switch (*(enum wrong_add *)f->arg) {
+	case TWICE:
+		ck_assert_int_eq(flat_range_default(f, wpc, folio, pos, len, end_pos),
+				 (int64_t)len);
+		return flat_range_default(f, wpc, folio, pos, len, end_pos);
+	case NOT_THE_FIRST:
+		return flat_range_default(f, wpc, folio, pos + 4096, len - 4096, end_pos);
+	default:
+		return flat_range_default(f, wpc, folio, pos, len + 4096, end_pos);
+	}
+}
+
+static void judge_add(enum wrong_add what, uint64_t written)
+{
+	struct flat *f = four_blocks(0);
+	struct iomap_folio *folio;
+
+	f->range = add_wrongly;
+	f->arg = &what;
+	flat_dirty(f, 0, 8192, 'a');
+	ck_assert_int_eq(flat_write(f, IOMAP_WB_SYNC_ALL), -EINVAL);
+	flat_settle(f);
+	ck_assert_uint_eq(f->nr_submits, written ? 1 : 0);
+	if (written)
+		ck_assert_uint_eq(f->submits[0].len, written);
+	ck_assert_uint_eq(flat_flags(f, 0) & (IOMAP_FOLIO_DIRTY | IOMAP_FOLIO_WRITEBACK), 0);
+	folio = flat_lock(f, 0);
+	ck_assert_int_eq(((char *)folio->mem)[8191], 'a');
+	ck_assert_int_eq(((char *)folio->mem)[8192], 'z');
+	flat_unlock(folio);
+	flat_delete(&f);
+}
+
+CASE(only_what_is_offered_can_be_added, "I75 I23",
+     "A range added twice, from its middle, beyond its end: -EINVAL, and nothing is counted twice")
+{
+	judge_add(TWICE, 8192);
+	judge_add(NOT_THE_FIRST, 0);
+	judge_add(TOO_MUCH, 0);
+}
+
+static int64_t block_by_block(struct flat *f, struct iomap_writeback_ctx *wpc,
+			      struct iomap_folio *folio, int64_t pos, uint64_t len,
+			      int64_t end_pos)
+{
+	int64_t done = 0;
+
+	while (done < (int64_t)len)
+		done += flat_range_default(f, wpc, folio, pos + done, 4096, end_pos);
+	return done;
+}
+
+CASE(a_range_in_several_adds, "I75", "A client may add what is offered piece after piece")
+{
+	struct flat *f = four_blocks(0);
+
+	f->range = block_by_block;
+	flat_dirty(f, 0, 16384, 'a');
+	ck_assert_int_eq(flat_write(f, IOMAP_WB_SYNC_ALL), 0);
+	flat_settle(f);
+	ck_assert_uint_eq(f->nr_ranges, 1);
+	ck_assert_uint_eq(f->submits[0].len, 16384);
+	ck_assert_uint_eq(flat_flags(f, 0) & (IOMAP_FOLIO_DIRTY | IOMAP_FOLIO_WRITEBACK), 0);
+	ck_assert_int_eq(t_mem_data(f->mem)[16383], 'a');
+	flat_delete(&f);
+}
+
 /* ---- the end of the file ---- */
 
 CASE(folio_beyond_the_end, "I76",
