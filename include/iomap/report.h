@@ -21,7 +21,8 @@ IOMAP_BEGIN_DECLS
 /*
  * The first hole, the first data at or after pos.  The end of the file is a hole; space that is
  * promised is data; over UNWRITTEN the cache decides, block by block: what is there is data, clean
- * or dirty; over a HOLE what is dirty, on its way to the device or failed is.  -ENXIO: pos is negative or not before the end; seek_data: no data up to the end.
+ * or dirty; over a HOLE what is dirty, on its way to the device or failed is.  -ENXIO: pos is
+ * negative or not before the end; seek_data: no data up to the end.
  */
 IOMAP_API int64_t iomap_seek_hole(struct iomap_inode *inode, int64_t pos,
 				  const struct iomap_ops *ops, void *priv);

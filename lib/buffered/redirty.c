@@ -8,7 +8,8 @@
  * that are uptodate can have been written; which of them failed nobody knows any more, so all of
  * them go out again.
  *
- * Threads: the caller's, I/O lock exclusive.
+ * Threads: the caller's, I/O lock exclusive.  Who holds the invalidate lock may drop folios
+ * meanwhile: the inode of one is its own only while it is locked.
  */
 #include "buffered/buffered.h"
 
@@ -58,11 +59,11 @@ static int mark_map(struct iomap_iter *iter, struct iomap_folio *folio, bool *go
 	return iomap_iter_advance(iter, len);
 }
 
-/* One run of blocks, to the end of the file at most.  gone: the folio is not failed any more. */
-static int redirty_run(struct iomap_folio *folio, size_t off, size_t len,
-		       const struct iomap_ops *ops, void *priv, bool *gone)
+/* One run of blocks, to the end of the file at most.  gone: the folio is not failed any more, or
+ * not the file's. */
+static int redirty_run(struct iomap_inode *inode, struct iomap_folio *folio, size_t off,
+		       size_t len, const struct iomap_ops *ops, void *priv, bool *gone)
 {
-	struct iomap_inode *inode = folio->inode;
 	int64_t size = iomap_inode_size(inode);
 	struct iomap_iter iter = {
 		.inode = inode, .pos = folio->pos + (int64_t)off, .len = len,
@@ -82,9 +83,9 @@ static int redirty_run(struct iomap_folio *folio, size_t off, size_t len,
 }
 
 /* Bytes of the file that will be written again; 0: it went away, or failed no more. */
-static int64_t redirty_folio(struct iomap_folio *folio, const struct iomap_ops *ops, void *priv)
+static int64_t redirty_folio(struct iomap_inode *inode, struct iomap_folio *folio,
+			     const struct iomap_ops *ops, void *priv)
 {
-	struct iomap_inode *inode = folio->inode;
 	struct iomapi_mapping *mapping = iomapi_mapping(inode);
 	iomap_word failures = iomapi_load(&mapping->failures);
 	size_t off = 0, len, done = 0;
@@ -108,7 +109,7 @@ static int64_t redirty_folio(struct iomap_folio *folio, const struct iomap_ops *
 			off = done = 0;
 			continue;
 		}
-		rc = redirty_run(folio, off, len, ops, priv, &gone);
+		rc = redirty_run(inode, folio, off, len, ops, priv, &gone);
 		if (rc || gone)
 			return rc;
 		off += len;
@@ -133,7 +134,7 @@ IOMAP_API int64_t iomap_mapping_redirty_failed(struct iomap_inode *inode, int64_
 						      BATCH))) {
 		for (unsigned i = 0; i < nr; i++) {
 			if (rc >= 0)
-				rc = redirty_folio(folios[i], ops, priv);
+				rc = redirty_folio(inode, folios[i], ops, priv);
 			if (rc > 0)
 				done += rc;
 			iomap_folio_put(folios[i]);

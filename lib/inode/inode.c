@@ -170,6 +170,19 @@ static bool blocks_fit(const struct iomap_inode_opts *opts, struct iomap_env *en
 	return false;
 }
 
+/* A block lies in one folio. */
+static bool blocks_cacheable(const struct iomap_inode_opts *opts, struct iomap_env *env)
+{
+	uint32_t block = 1u << opts->block_bits, folio = opts->volume->cache->max_folio;
+
+	if (block <= folio)
+		return true;
+	iomapi_report(env, .rule = "cache", .callback = "iomap_inode_init",
+		      .field = "block_bits", .value = block, .bound = folio,
+		      .text = "the file's blocks are larger than the cache's folios");
+	return false;
+}
+
 static int check_opts(const struct iomap_inode_opts *opts, struct iomap_env *env)
 {
 	const uint32_t known = IOMAP_INODE_FRAMES | IOMAP_INODE_DAX | IOMAP_INODE_STABLE;
@@ -189,6 +202,8 @@ static int check_opts(const struct iomap_inode_opts *opts, struct iomap_env *env
 	if (opts->bdev && iomapi_bdev_env(opts->bdev) != env)
 		return -EINVAL;
 	if (opts->bdev && !blocks_fit(opts, env))
+		return -EINVAL;
+	if (!(opts->flags & IOMAP_INODE_FRAMES) && !blocks_cacheable(opts, env))
 		return -EINVAL;
 	return iomapi_forked(env) ? -ECHILD : 0;
 }

@@ -53,6 +53,43 @@ CASE(requests_have_a_limit, "I32", "A request ends at 1 MiB however contiguous t
 	stop(&s);
 }
 
+static struct iomap_bdev *other;
+
+/* The second folio lies on another device, where the first would go on. */
+static void two_devices(struct m_file *f, int64_t pos, uint64_t len, unsigned flags,
+			struct iomap *map, struct iomap *srcmap)
+{
+	(void)f, (void)len, (void)flags, (void)srcmap;
+	if (pos < FOLIO)
+		map->length = (uint64_t)(FOLIO - map->offset);
+	else
+		map->bdev = other;
+}
+
+CASE(neighbours_on_two_devices_are_two_requests, "I32",
+     "What follows by its address, on another device, is a request of its own")
+{
+	struct table s;
+	char buf[2 * FOLIO];
+	uint64_t addr;
+
+	start(&s, NULL);
+	make_file(&s, 2 * FOLIO);
+	addr = s.f->data[FOLIO / BLOCK].addr;
+	ck_assert_uint_eq(addr, s.f->data[0].addr + FOLIO);
+	ck_assert_int_eq(iomap_bdev_open(s.m->ioq, "mem:other", NULL, &other), 0);
+	memset(t_mem_data(t_mem_find("other")) + addr, 'o', FOLIO);
+	s.m->hook_map = two_devices;
+	memset(s.f->ref + FOLIO, 'o', FOLIO);	/* m_read compares */
+	ck_assert_int_eq(m_read(s.f, 0, buf, sizeof(buf)), sizeof(buf));
+	ck_assert_uint_eq(nr_reads(&s, NULL), 1);
+	s.m->hook_map = NULL;
+	m_file_free(&s.f);
+	s.f = m_file_new(s.m);
+	iomap_bdev_close(&other);
+	stop(&s);
+}
+
 CASE(no_request_left_falls_back, "I33",
      "With more ranges than bios each goes alone and is waited for; no folio is left in part")
 {

@@ -85,6 +85,48 @@ CASE(shared_blocks_are_read_from_their_source, "I35",
 	stop(&s);
 }
 
+static struct iomap_bdev *other;
+
+/* The old bytes of all that is written lie at the start of another device. */
+static void source_elsewhere(struct m_file *f, int64_t pos, uint64_t len, unsigned flags,
+			     struct iomap *map, struct iomap *srcmap)
+{
+	(void)f, (void)pos, (void)len;
+	if (!(flags & IOMAP_WRITE))
+		return;
+	*srcmap = *map;
+	srcmap->type = IOMAP_MAPPED;
+	srcmap->addr = 0;
+	srcmap->bdev = other;
+	map->flags |= IOMAP_F_SHARED | IOMAP_F_NEW;	/* NEW is about the target */
+}
+
+CASE(a_source_on_another_device, "I35", "The old bytes come from the device of the source map")
+{
+	struct iomap_folio *folio;
+	struct table s;
+	const char *mem;
+
+	start(&s, NULL);
+	make_file(&s, FOLIO);
+	ck_assert_int_eq(iomap_bdev_open(s.m->ioq, "mem:other", NULL, &other), 0);
+	memset(t_mem_data(t_mem_find("other")), 'o', FOLIO);
+	s.m->hook_map = source_elsewhere;
+	ck_assert_int_eq(m_write(s.f, 100, "new", 3), 3);
+	s.m->hook_map = NULL;
+	ck_assert_uint_eq(nr_reads(&s, NULL), 0);
+	folio = iomapi_mapping_find(&s.f->inode, 0);
+	mem = folio->mem;
+	ck_assert_mem_eq(mem + 99, "onewo", 5);
+	ck_assert_int_eq(mem[0], 'o');
+	ck_assert_int_eq(mem[BLOCK - 1], 'o');
+	iomap_folio_put(folio);
+	m_file_free(&s.f);
+	s.f = m_file_new(s.m);
+	iomap_bdev_close(&other);
+	stop(&s);
+}
+
 CASE(fresh_blocks_are_zeroed, "I28 I35",
      "Holes, promises, unwritten, NEW: the rest of a partly written block is zeros, unread")
 {

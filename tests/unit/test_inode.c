@@ -59,6 +59,70 @@ CASE(nonsense_is_refused, "", "What an inode cannot be made from is -EINVAL, and
 	t_env_stop(&t);
 }
 
+static int no_writepages(struct iomap_inode *inode, struct iomap_writeback_control *wbc)
+{
+	(void)inode, (void)wbc;
+	return 0;
+}
+
+static int no_metadata(struct iomap_inode *inode, int64_t start, int64_t end, bool datasync,
+		       bool *flushed)
+{
+	(void)inode, (void)start, (void)end, (void)datasync, (void)flushed;
+	return 0;
+}
+
+static int volume_metadata(struct iomap_volume *volume, bool *flushed)
+{
+	(void)volume, (void)flushed;
+	return 0;
+}
+
+static bool no_tryget(struct iomap_inode *inode)
+{
+	(void)inode;
+	return false;
+}
+
+static void no_put(struct iomap_inode *inode)
+{
+	(void)inode;
+}
+
+CASE(cache_must_hold_a_block, "", "Blocks larger than the cache's folios: -EINVAL, named")
+{
+	const struct iomap_inode_ops ops = {
+		.struct_size = sizeof(ops), .writepages = no_writepages,
+		.sync_metadata = no_metadata, .tryget = no_tryget, .put = no_put,
+	};
+	const struct iomap_cache_opts small = {
+		.struct_size = sizeof(small), .bytes = 1 << 20, .max_folio = 8192,
+	};
+	const struct iomap_volume_ops vops = {
+		.struct_size = sizeof(vops), .sync_metadata = volume_metadata,
+	};
+	struct iomap_inode_opts o = { .struct_size = sizeof(o), .ops = &ops };
+	struct iomap_inode inode;
+	struct iomap_cache *cache;
+	struct t_env t;
+
+	t_env_start(&t, NULL);
+	ck_assert_int_eq(iomap_cache_new(t.env, &small, &cache), 0);
+	ck_assert_int_eq(iomap_volume_new(t.env, cache, &vops, NULL, &o.volume), 0);
+	o.block_bits = 14;
+	ck_assert_int_eq(iomap_inode_init(&inode, &o), -EINVAL);
+	ck_assert_uint_eq(t.nr_reports, 1);
+	ck_assert_str_eq(t.last_field, "block_bits");
+	ck_assert_uint_eq(t.last_value, 16384);
+	ck_assert_uint_eq(t.last_bound, 8192);
+	o.block_bits = 13;
+	ck_assert_int_eq(iomap_inode_init(&inode, &o), 0);
+	iomap_inode_fini(&inode);
+	iomap_volume_delete(&o.volume);
+	iomap_cache_delete(&cache);
+	t_env_stop(&t);
+}
+
 CASE(device_block_must_fit, "", "A device whose blocks are larger than the file's: -EINVAL, named")
 {
 	struct iomap_inode_opts o;

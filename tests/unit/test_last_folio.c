@@ -169,7 +169,7 @@ CASE(a_failed_write_leaves_it, "I45", "A write in it that fails drops no folio o
 	flat_delete(&f);
 }
 
-CASE(its_tail_is_zeroed, "I64", "truncate_page in the last block stops where a file can end")
+CASE(its_tail_is_zeroed, "", "truncate_page in the last block stops where a file can end")
 {
 	struct flat *f = largest_file();
 	struct iomap_folio *folio;

@@ -51,19 +51,12 @@ CASE(folio_is_as_large_as_fits, "",
 CASE(folio_is_no_smaller_than_a_block, "",
      "With blocks of 16 KiB no folio is smaller, wherever the request begins")
 {
-	struct iomap_folio *folio;
 	struct cf c;
 
 	cf_open(&c, 14);
 	ck_assert_uint_eq(size_at(&c, 5000, 1), 16384);
 	ck_assert_uint_eq(size_at(&c, 16384 + 16383, 2), 16384);
 	ck_assert_uint_eq(size_at(&c, 65536 + 1, 32768), 32768);
-	cf_close(&c);
-	/* A block that no folio may hold. */
-	cf_start_env(&c, &(struct iomap_cache_opts){
-		.struct_size = sizeof(struct iomap_cache_opts), .bytes = 1 << 20,
-		.max_folio = 8192 }, 14);
-	ck_assert_int_eq(get(&c, 0, 1, IOMAP_WRITE, &folio), -EINVAL);
 	cf_close(&c);
 }
 
@@ -371,6 +364,22 @@ CASE(invalidate_drops_clean_ones_only, "H8",
 	ck_assert(cf_flags(&c, 2 * PAGE) & IOMAP_FOLIO_DIRTY);
 	ck_assert(cf_flags(&c, 4 * PAGE) & IOMAP_FOLIO_FAILED);
 	ck_assert_int_eq(iomap_mapping_invalidate_range(&c.inode, 1, 0), -EINVAL);
+	cf_close(&c);
+}
+
+CASE(invalidate_drops_what_it_touches, "",
+     "A clean folio that lies in the range in part is dropped too; punch leaves it")
+{
+	struct cf c;
+
+	cf_open(&c, 12);
+	for (int i = 0; i < 4; i++)
+		cf_fill(&c, i * PAGE, PAGE);
+	iomap_mapping_punch(&c.inode, PAGE + 1, 3 * PAGE - 1);
+	ck_assert_uint_eq(cf_stats(&c).bytes, 4 * PAGE);
+	ck_assert_int_eq(iomap_mapping_invalidate_range(&c.inode, PAGE + 1, 2 * PAGE + 1), 0);
+	for (int i = 0; i < 4; i++)
+		ck_assert_int_eq(cf_cached(&c, i * PAGE), i == 0 || i == 3);
 	cf_close(&c);
 }
 

@@ -139,6 +139,36 @@ CASE(invalidating_one_keeps_its_bytes, "H8 I25",
 	stop(&s);
 }
 
+/* While the first folio is reserved for, the second is punched out. */
+static void punch_second(struct m_file *f, int64_t pos, uint64_t len, unsigned flags,
+			 struct iomap *map, struct iomap *srcmap)
+{
+	(void)len, (void)map, (void)srcmap;
+	if (!(flags & IOMAP_WRITE) || pos >= FOLIO)
+		return;
+	f->m->hook_map = NULL;
+	iomap_mapping_punch(&f->inode, FOLIO, 2 * FOLIO);
+}
+
+CASE(one_that_leaves_is_left_alone, "H8",
+     "A folio that was found and has left the mapping since is not tried again")
+{
+	struct table s;
+
+	start(&s, &(struct m_opts){ .delalloc = true });
+	fail_file(&s, 3 * FOLIO);
+	s.m->hook_map = punch_second;
+	ck_assert_int_eq(redirty(&s, 0, IOMAP_MAX_POS), 2 * FOLIO);
+	ck_assert_uint_eq(failed_bytes(&s), 0);
+	ck_assert_int_eq(m_sync(s.f), 0);
+	/* of the second the device has what it had */
+	ck_assert_int_eq(m_dev_read(s.m->bdev, s.f->data[FOLIO / BLOCK].addr, s.f->ref + FOLIO,
+				    FOLIO), 0);
+	ck_assert(m_content_ok(s.f));
+	ck_assert(m_device_equals_model(s.f));
+	stop(&s);
+}
+
 CASE(missing_blocks_are_not_invented, "H8",
      "Blocks of a failed folio that have no content are not written")
 {

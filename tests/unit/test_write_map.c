@@ -259,6 +259,28 @@ static void put_counted(struct iomap_inode *inode, int64_t pos, uint64_t copied,
 	iomap_folio_put(folio);
 }
 
+static int read_too_well(const struct iomap_iter *iter, struct iomap_folio *folio, int64_t pos,
+			 size_t len)
+{
+	(void)iter, (void)folio, (void)pos;
+	return (int)len;
+}
+
+CASE(a_positive_read_is_none, "I35", "read_folio_range answers with bytes: a report, and -EIO")
+{
+	struct table s;
+
+	start(&s, NULL);
+	make_file(&s, FOLIO);
+	s.m->write_ops.read_folio_range = read_too_well;
+	ck_assert_int_eq(m_fill(s.f, 100, 10, 2), -EIO);
+	ck_assert_uint_eq(s.t.nr_reports, 1);
+	ck_assert_str_eq(s.t.last_callback, "read_folio_range");
+	ck_assert_uint_eq(s.t.last_value, BLOCK);
+	ck_assert(m_content_ok(s.f));
+	stop(&s);
+}
+
 CASE(each_folio_is_put_once, "I46 R12",
      "One put for each get, locked still, with the bytes or with 0")
 {
