@@ -105,6 +105,41 @@ CASE(a_volume_flushes_its_last_write, "H10",
 	flat_delete(&f);
 }
 
+static int nothing_to_commit(struct iomap_volume *volume, bool *flushed)
+{
+	(void)volume, (void)flushed;
+	return 0;
+}
+
+static struct iomap_bdev *name_other(struct iomap_volume *volume, unsigned i)
+{
+	(void)volume;
+	return i ? NULL : other;
+}
+
+CASE(a_volume_flushes_for_who_is_gone, "H10",
+     "A device that no inode in memory has to do with: the volume names it, and it is flushed")
+{
+	const struct iomap_volume_ops ops = {
+		.struct_size = sizeof(ops), .sync_metadata = nothing_to_commit, .bdev = name_other,
+	};
+	struct flat *f = new_with_other(), *g;
+	struct iomap_volume *own = f->volume;
+
+	ck_assert_int_eq(iomap_volume_new(f->t.env, f->cache, &ops, NULL, &f->volume), 0);
+	g = twin_new(f);
+	flat_dirty(g, 0, BLOCK, 'a');
+	ck_assert_int_eq(iomap_inode_evict(&g->inode, IOMAP_EVICT_WRITE, NULL), 0);
+	twin_delete(g);
+	ck_assert_uint_eq(nr_unflushed(other_mem), 1);
+	ck_assert_int_eq(iomap_volume_sync(f->volume), 0);
+	ck_assert_uint_eq(nr_unflushed(other_mem), 0);
+	iomap_volume_delete(&f->volume);
+	f->volume = own;
+	iomap_bdev_close(&other);
+	flat_delete(&f);
+}
+
 CASE(a_closed_device_is_forgotten, "",
      "Flushed and closed by the client: later syncs leave it alone")
 {
