@@ -154,6 +154,8 @@ struct m_file {
 	uint64_t seq;			/* of both tables; the validity cookie */
 	bool dirty_meta;		/* something for the journal; under extents */
 	bool dirty_times;		/* the same, but for fdatasync; I/O lock */
+	bool syncing;			/* a sync has what is dirty; under extents */
+	iomap_word syncs;		/* that have ended */
 	iomap_word refs;		/* tryget and put */
 	iomap_word going;
 	uint64_t *place;		/* per block: where it is to lie; NULL, 0: anywhere */

@@ -104,24 +104,41 @@ static int make_durable(struct m_model *m, bool *flushed)
 	return rc;
 }
 
-/* Is there anything to be made durable?  From now on there is not. */
-static bool take_dirty(struct m_file *f, bool datasync)
+/* Is there anything to be made durable?  From now on there is not.  Whoever finds that another sync
+ * is at it waits for that one: what it wants may be in there, and it is not durable yet.  hold:
+ * sync_over is called in any case. */
+static bool take_dirty(struct m_file *f, bool datasync, bool hold)
 {
+	struct m_model *m = f->m;
+	iomap_word seen;
 	bool was;
 
-	iomap_mutex_lock(f->m->env, &f->extents);
-	was = f->dirty_meta || (f->dirty_times && !datasync);
+	for (;;) {
+		seen = __atomic_load_n(&f->syncs, __ATOMIC_ACQUIRE);
+		iomap_mutex_lock(m->env, &f->extents);
+		was = f->dirty_meta || (f->dirty_times && !datasync);
+		if (!f->syncing)
+			break;
+		iomap_mutex_unlock(m->env, &f->extents);
+		iomap_env_wait(m->env, &f->syncs, seen, IOMAP_FOREVER);
+	}
 	if (was)
 		f->dirty_meta = f->dirty_times = false;
-	iomap_mutex_unlock(f->m->env, &f->extents);
+	f->syncing = was || hold;
+	iomap_mutex_unlock(m->env, &f->extents);
 	return was;
 }
 
-static void make_dirty(struct m_file *f)
+static void sync_over(struct m_file *f, int rc)
 {
-	iomap_mutex_lock(f->m->env, &f->extents);
-	f->dirty_meta = true;
-	iomap_mutex_unlock(f->m->env, &f->extents);
+	struct m_model *m = f->m;
+
+	iomap_mutex_lock(m->env, &f->extents);
+	f->dirty_meta |= rc != 0;
+	f->syncing = false;
+	iomap_mutex_unlock(m->env, &f->extents);
+	m_count(f->syncs, 1u);
+	iomap_env_wake(m->env, &f->syncs, UINT32_MAX);
 }
 
 int m_sync_metadata(struct iomap_inode *inode, int64_t start, int64_t end, bool datasync,
@@ -140,11 +157,10 @@ int m_sync_metadata(struct iomap_inode *inode, int64_t start, int64_t end, bool 
 		f->disk_size = iomap_inode_size(inode);
 		iomap_mutex_unlock(m->env, &f->extents);
 	}
-	if (!take_dirty(f, datasync))
+	if (!take_dirty(f, datasync, false))
 		return 0;		/* nothing to commit, nothing flushed */
 	rc = make_durable(m, flushed);
-	if (rc)
-		make_dirty(f);
+	sync_over(f, rc);
 	return rc;
 }
 
@@ -152,15 +168,14 @@ static int volume_sync_metadata(struct iomap_volume *volume, bool *flushed)
 {
 	struct m_model *m = iomap_volume_owner(volume);
 	bool dirty = false;
-	int rc;
+	int rc = 0;
 
 	for (struct m_file *f = m->files; f; f = f->next)
-		dirty |= take_dirty(f, false);
-	if (!dirty)
-		return 0;
-	rc = make_durable(m, flushed);
-	for (struct m_file *f = m->files; rc && f; f = f->next)
-		make_dirty(f);
+		dirty |= take_dirty(f, false, true);
+	if (dirty)
+		rc = make_durable(m, flushed);
+	for (struct m_file *f = m->files; f; f = f->next)
+		sync_over(f, rc);
 	return rc;
 }
 

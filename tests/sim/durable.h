@@ -306,8 +306,8 @@ static inline void durable_judge(struct durable *u)
 	ck_assert_msg(!rc, "%s: %s", u->what, iomap_sim_violation(u->d.w.sim));
 }
 
-/* Power goes now, if it has not gone before; the run is over. */
-static inline void durable_end(struct durable *u)
+/* Power goes now, if it has not gone before, and the host with it; then power is back. */
+static inline void durable_cut(struct durable *u)
 {
 	failing_disarm(&u->d);		/* nobody fails any more but for power */
 	if (!durable_off(u)) {
@@ -321,10 +321,20 @@ static inline void durable_end(struct durable *u)
 	m_close(&u->m);
 	t_env_stop(&u->t);
 	failing_power_on(&u->d);
-	durable_judge(u);
+}
+
+static inline void durable_delete(struct durable *u)
+{
 	if (u->way->log)
 		ck_assert_int_eq(iomap_sim_hazards(u->d.w.sim, "log"), 0);
 	failing_delete(&u->d);
+}
+
+static inline void durable_end(struct durable *u)
+{
+	durable_cut(u);
+	durable_judge(u);
+	durable_delete(u);
 }
 
 #endif
