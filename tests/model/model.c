@@ -332,7 +332,7 @@ int64_t m_write_flags(struct m_file *f, int64_t pos, const void *buf, size_t len
 		return n;
 	n = iomap_file_buffered_write(&req, &data, &f->m->ops, &f->m->write_ops, NULL);
 	if (n > 0) {
-		f->dirty_times = f->m->opts.times;
+		m_touch(f);
 		ck_assert_int_le(req.pos, M_MAX_FILE);
 		memcpy(f->ref + req.pos - n, buf, (size_t)n);
 		if (req.pos > f->ref_size)

@@ -153,7 +153,7 @@ struct m_file {
 	int64_t disk_size;		/* under extents */
 	uint64_t seq;			/* of both tables; the validity cookie */
 	bool dirty_meta;		/* something for the journal; under extents */
-	bool dirty_times;		/* the same, but for fdatasync; I/O lock */
+	bool dirty_times;		/* the same, but for fdatasync */
 	bool syncing;			/* a sync has what is dirty; under extents */
 	iomap_word syncs;		/* that have ended */
 	iomap_word refs;		/* tryget and put */

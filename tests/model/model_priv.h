@@ -18,6 +18,7 @@ int m_fault(struct m_model *m, struct m_fault *fault);	/* 0, or the error that i
 int m_writepages(struct iomap_inode *inode, struct iomap_writeback_control *wbc);
 
 /* model_sync.c */
+void m_touch(struct m_file *f);		/* written: its times change */
 int m_sync_metadata(struct iomap_inode *inode, int64_t start, int64_t end, bool datasync,
 		    bool *flushed);
 extern const struct iomap_volume_ops m_volume_ops;

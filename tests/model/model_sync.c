@@ -104,6 +104,15 @@ static int make_durable(struct m_model *m, bool *flushed)
 	return rc;
 }
 
+void m_touch(struct m_file *f)
+{
+	if (!f->m->opts.times)
+		return;
+	iomap_mutex_lock(f->m->env, &f->extents);
+	f->dirty_times = true;
+	iomap_mutex_unlock(f->m->env, &f->extents);
+}
+
 /* Is there anything to be made durable?  From now on there is not.  Whoever finds that another sync
  * is at it waits for that one: what it wants may be in there, and it is not durable yet.  hold:
  * sync_over is called in any case. */

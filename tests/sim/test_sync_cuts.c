@@ -10,7 +10,7 @@
 
 /* Of each combination; 250 a seed.  More in a release build. */
 #ifdef NDEBUG
-#define SEEDS	40u
+#define SEEDS	20u
 #else
 #define SEEDS	(t_sanitized() ? 1u : 4u)
 #endif
