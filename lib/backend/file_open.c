@@ -4,7 +4,8 @@
  *
  * Opened with O_DIRECT unless asked for BUFFERED; where that is refused it goes on buffered and
  * says so.  size=N makes a shorter file that long, and never cuts one; create makes a missing file,
- * which goes again if the open fails later.  The path ends at the first comma.
+ * which goes again if the open fails later.  Its name is durable when the open returns: no flush of
+ * the device could make it so.  The path ends at the first comma.
  */
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -163,6 +164,32 @@ static int make_size(struct iomapi_file_dev *dev, const struct iomapi_file_opts 
 	return iomapi_file_refuse(dev, o, -errno, "size", o->size, have, strerror(errno));
 }
 
+/* Is that the directory in which the file has its name?  A path may end in a link to elsewhere. */
+static bool holds_name(int dir, const char *name, const struct iomapi_file_dev *dev)
+{
+	struct stat entry, file;
+
+	return !fstatat(dir, name, &entry, AT_SYMLINK_NOFOLLOW) && !fstat(dev->fd, &file) &&
+	       entry.st_ino == file.st_ino && entry.st_dev == file.st_dev;
+}
+
+/* Where the directory cannot be asked the file system is, which has more to do. */
+static int sync_name(const struct iomapi_file_dev *dev, struct iomapi_file_opts *o)
+{
+	char *slash = strrchr(o->path, '/'), *name = slash ? slash + 1 : o->path, first = *name;
+	int dir, rc;
+
+	*name = '\0';
+	dir = open(slash ? o->path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	*name = first;
+	rc = dir < 0 || !holds_name(dir, name, dev) ? -EINVAL : fsync(dir) ? -errno : 0;
+	if (dir >= 0)
+		close(dir);
+	if (rc == -EINVAL)
+		rc = syncfs(dev->fd) ? -errno : 0;
+	return rc ? iomapi_file_refuse(dev, o, rc, "path", 0, 0, "its name may be lost") : 0;
+}
+
 static void log_buffered(const struct iomapi_file_dev *dev)
 {
 	const struct iomap_log_record record = {
@@ -205,7 +232,7 @@ static int go_buffered(struct iomapi_file_dev *dev, const struct iomapi_file_opt
 }
 
 /* The file is open: learn what it is. */
-static int set_up(struct iomapi_file_dev *dev, const struct iomapi_file_opts *o, uint32_t depth)
+static int set_up(struct iomapi_file_dev *dev, struct iomapi_file_opts *o, uint32_t depth)
 {
 	bool wanted_direct = dev->owned && !(o->flags & IOMAP_BDEV_BUFFERED);
 	struct stat st;
@@ -228,6 +255,8 @@ static int set_up(struct iomapi_file_dev *dev, const struct iomapi_file_opts *o,
 	iomapi_file_find_limits(dev, depth);
 	if (o->flags & IOMAP_BDEV_EXCLUSIVE)
 		rc = hold_exclusively(dev, o);
+	if (!rc && o->made)
+		rc = sync_name(dev, o);
 	return rc ? rc : make_size(dev, o);
 }
 

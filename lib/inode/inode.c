@@ -56,42 +56,45 @@ int64_t iomapi_time_left(struct iomap_env *env, int64_t deadline_ns)
 
 /* ---- all inodes of an environment ---- */
 
-struct inodes {
-	struct iomap_mutex lock;	/* IOMAPI_RANK_INODES */
-	struct iomap_list list;
-};
-
 static int room_init(struct iomap_env *env, void **state)
 {
-	struct inodes *all = iomapi_zalloc(env, sizeof(*all));
+	struct iomapi_inodes *all = iomapi_zalloc(env, sizeof(*all));
 
 	if (!all)
 		return -ENOMEM;
 	iomap_mutex_init(&all->lock, IOMAPI_RANK_INODES);
 	iomap_list_init(&all->list);
+	iomap_list_init(&all->earlier);
 	*state = all;
 	return 0;
 }
 
 static void room_fini(struct iomap_env *env, void *state)
 {
-	struct inodes *all = state;
+	struct iomapi_inodes *all = state;
 
 	iomapi_assert(iomap_list_empty(&all->list));
+	iomapi_earlier_fini(env, all);
 	iomapi_free(env, all, sizeof(*all));
 }
 
-/* Did a write of this inode complete on bdev after the last good flush? */
+bool iomapi_writes_since(const struct iomapi_writes *w, const struct iomap_bdev *bdev,
+			 uint64_t since)
+{
+	bool yes = w->elsewhere;
+
+	for (unsigned i = 0; i < IOMAPI_INODE_DEVICES; i++)
+		yes |= w->to[i].bdev == bdev && w->to[i].seq > since;
+	return yes;
+}
+
 static bool wrote_since(struct iomapi_inode *in, struct iomap_env *env,
 			const struct iomap_bdev *bdev, uint64_t since)
 {
 	bool yes;
 
 	iomapi_mutex_lock(env, &in->wb_lock);
-	yes = in->written_elsewhere;
-	for (unsigned i = 0; i < IOMAPI_INODE_DEVICES; i++)
-		if (in->written[i].bdev == bdev && in->written[i].seq > since)
-			yes = true;
+	yes = iomapi_writes_since(&in->written, bdev, since);
 	iomapi_mutex_unlock(env, &in->wb_lock);
 	return yes;
 }
@@ -99,7 +102,7 @@ static bool wrote_since(struct iomapi_inode *in, struct iomap_env *env,
 static void room_flush_failed(struct iomap_env *env, struct iomap_bdev *bdev, uint64_t since,
 			      int error)
 {
-	struct inodes *all = iomapi_room(env, IOMAPI_ROOM_INODE);
+	struct iomapi_inodes *all = iomapi_room(env, IOMAPI_ROOM_INODE);
 	struct iomap_list *l;
 
 	iomap_mutex_lock(env, &all->lock);
@@ -109,33 +112,34 @@ static void room_flush_failed(struct iomap_env *env, struct iomap_bdev *bdev, ui
 		if (wrote_since(in, env, bdev, since))
 			iomap_inode_set_error(iomapi_inode_public(in), error);
 	}
+	iomapi_earlier_flush_failed(all, bdev, since, error);
 	iomap_mutex_unlock(env, &all->lock);
 }
 
-/* What a flush has covered is forgotten with the device; what none has can never be called durable:
- * it counts as written to a device that is not remembered. */
-static void forget_device(struct iomapi_inode *in, struct iomap_env *env, struct iomap_bdev *bdev)
+void iomapi_writes_forget(struct iomapi_writes *w, struct iomap_bdev *bdev)
 {
-	iomapi_mutex_lock(env, &in->wb_lock);
 	for (unsigned i = 0; i < IOMAPI_INODE_DEVICES; i++) {
-		struct iomapi_written *w = &in->written[i];
-
-		if (w->bdev != bdev)
+		if (w->to[i].bdev != bdev)
 			continue;
-		in->written_elsewhere |= !iomapi_bdev_flushed(bdev, w->seq);
-		*w = (struct iomapi_written){ 0 };
+		w->elsewhere |= !iomapi_bdev_flushed(bdev, w->to[i].seq);
+		w->to[i] = (struct iomapi_written){ 0 };
 	}
-	iomapi_mutex_unlock(env, &in->wb_lock);
 }
 
 static void room_bdev_gone(struct iomap_env *env, struct iomap_bdev *bdev)
 {
-	struct inodes *all = iomapi_room(env, IOMAPI_ROOM_INODE);
+	struct iomapi_inodes *all = iomapi_room(env, IOMAPI_ROOM_INODE);
 	struct iomap_list *l;
 
 	iomap_mutex_lock(env, &all->lock);
-	iomapi_list_for_each(l, &all->list)
-		forget_device(iomap_container_of(l, struct iomapi_inode, in_env), env, bdev);
+	iomapi_list_for_each(l, &all->list) {
+		struct iomapi_inode *in = iomap_container_of(l, struct iomapi_inode, in_env);
+
+		iomapi_mutex_lock(env, &in->wb_lock);
+		iomapi_writes_forget(&in->written, bdev);
+		iomapi_mutex_unlock(env, &in->wb_lock);
+	}
+	iomapi_earlier_bdev_gone(all, bdev);
 	iomap_mutex_unlock(env, &all->lock);
 }
 
@@ -193,7 +197,7 @@ static int check_opts(const struct iomap_inode_opts *opts, struct iomap_env *env
 		return -EINVAL;
 	if (opts->flags & IOMAP_INODE_DAX)
 		return -ENOTSUP;
-	if (!ops_ok(opts->ops, opts->flags) || opts->size < 0 || opts->errseq > UINT32_MAX)
+	if (!ops_ok(opts->ops, opts->flags) || opts->size < 0)
 		return -EINVAL;
 	if (opts->block_bits < MIN_BLOCK_BITS || opts->block_bits > MAX_BLOCK_BITS)
 		return -EINVAL;
@@ -223,21 +227,11 @@ static void init_private(struct iomapi_inode *in, const struct iomap_inode_opts 
 	in->work.work_class = IOMAP_WORK_IOEND;
 }
 
-/* An inode that was evicted may have written what no flush has covered yet: should that flush fail,
- * this one has to hear of it (H9).  It may have written nothing; nobody knows any more. */
-static void note_earlier_life(struct iomap_inode *inode)
-{
-	uint64_t seq = inode->bdev ? iomap_bdev_write_seq(inode->bdev) : 0;
-
-	if (seq && !iomapi_bdev_flushed(inode->bdev, seq))
-		iomapi_inode_note_written(inode, inode->bdev, seq);
-}
-
 IOMAP_API int iomap_inode_init(struct iomap_inode *inode, const struct iomap_inode_opts *opts)
 {
 	struct iomapi_inode *in = iomapi_inode(inode);
 	struct iomap_env *env;
-	struct inodes *all;
+	struct iomapi_inodes *all;
 	int rc;
 
 	if (!opts || opts->struct_size < sizeof(*opts))
@@ -263,7 +257,7 @@ IOMAP_API int iomap_inode_init(struct iomap_inode *inode, const struct iomap_ino
 	iomap_mutex_unlock(env, &all->lock);
 	if (opts->volume)
 		iomapi_volume_join(opts->volume, inode);
-	note_earlier_life(inode);
+	iomapi_earlier_take(inode, opts->errseq);
 	return 0;
 }
 
@@ -312,8 +306,10 @@ IOMAP_API int iomap_inode_evict(struct iomap_inode *inode, enum iomap_evict how,
 	iomap_inode_dio_wait(inode);
 	if (!rc)
 		rc = iomap_inode_wait_wb(inode, UINT64_MAX, IOMAP_FOREVER);
-	if (!rc && errseq)
-		*errseq = iomapi_load(&in->errseq);
+	if (!rc && errseq) {	/* in this order: a flush that fails in between is told by either */
+		*errseq = iomapi_earlier_keep(inode);
+		*errseq |= iomapi_load(&in->errseq);
+	}
 	return rc;
 }
 
@@ -321,7 +317,7 @@ IOMAP_API void iomap_inode_fini(struct iomap_inode *inode)
 {
 	struct iomapi_inode *in = iomapi_inode(inode);
 	struct iomap_env *env = inode->env;
-	struct inodes *all = iomapi_room(env, IOMAPI_ROOM_INODE);
+	struct iomapi_inodes *all = iomapi_room(env, IOMAPI_ROOM_INODE);
 
 	if (inode->volume)
 		iomapi_volume_leave(inode->volume, inode);
@@ -404,10 +400,7 @@ void iomapi_inode_tell(struct iomap_inode *inode, int error)
 	if (iomapi_inode_killed(inode))		/* DROP: errors are forgotten */
 		return;
 	iomapi_errseq_set(&iomapi_inode(inode)->errseq, error);
-	if (!inode->volume)
-		return;
-	iomapi_errseq_set(&inode->volume->errseq, error);
-	iomapi_add(&inode->volume->errors, 1);
+	iomapi_volume_tell(inode->volume, error);
 }
 
 IOMAP_API void iomap_inode_dio_wait(struct iomap_inode *inode)
@@ -485,13 +478,15 @@ void iomapi_inode_note_written(struct iomap_inode *inode, struct iomap_bdev *bde
 		return;
 	iomapi_mutex_lock(inode->env, &in->wb_lock);
 	for (unsigned i = 0; i < IOMAPI_INODE_DEVICES; i++) {
-		if (in->written[i].bdev == bdev || (!w && is_free(&in->written[i])))
-			w = &in->written[i];
-		if (in->written[i].bdev == bdev)
+		struct iomapi_written *to = &in->written.to[i];
+
+		if (to->bdev == bdev || (!w && is_free(to)))
+			w = to;
+		if (to->bdev == bdev)
 			break;
 	}
 	if (!w) {
-		in->written_elsewhere = true;
+		in->written.elsewhere = true;
 	} else if (w->bdev != bdev || seq > w->seq) {
 		w->bdev = bdev;
 		w->seq = seq;

@@ -20,6 +20,10 @@ struct iomapi_written {
 	struct iomap_bdev *bdev;
 	uint64_t seq;
 };
+struct iomapi_writes {
+	struct iomapi_written to[IOMAPI_INODE_DEVICES];
+	bool elsewhere;			/* to more devices than that: any failed flush counts */
+};
 struct iomapi_inode {			/* lies in iomap_inode.opaque */
 	struct iomapi_mapping mapping;	/* first: cache/cache.h finds it there */
 	struct iomap_rwlock io_lock, invalidate_lock;
@@ -35,8 +39,7 @@ struct iomapi_inode {			/* lies in iomap_inode.opaque */
 	iomap_word dio_count;
 	struct iomap_list deferred;	/* ioends for complete_ioends, in order of arrival */
 	struct iomap_work work;		/* runs them */
-	struct iomapi_written written[IOMAPI_INODE_DEVICES];
-	bool written_elsewhere;		/* to more devices than that: any failed flush counts */
+	struct iomapi_writes written;
 	iomap_word pins;		/* volume_sync looks at it: fini waits */
 };
 _Static_assert(sizeof(struct iomapi_inode) <= sizeof(((struct iomap_inode *)0)->opaque),
@@ -66,6 +69,12 @@ int iomapi_inode_gone(struct iomap_inode *inode);
 int iomapi_inode_cancelled(struct iomap_inode *inode);
 /* Its volume has died: the last error it gets. */
 void iomapi_inode_tell(struct iomap_inode *inode, int error);
+/* Did one of them complete on bdev after the last good flush, the one at since? */
+bool iomapi_writes_since(const struct iomapi_writes *w, const struct iomap_bdev *bdev,
+			 uint64_t since);
+/* What a flush has covered is forgotten with the device; what none has can never be called durable:
+ * it counts as written to a device that is not remembered. */
+void iomapi_writes_forget(struct iomapi_writes *w, struct iomap_bdev *bdev);
 /* A write of this inode has ended: remembered until a later flush. */
 void iomapi_inode_note_written(struct iomap_inode *inode, struct iomap_bdev *bdev, uint64_t seq);
 /* Queue an ioend for deferred completion; the worker is started on empty -> non-empty (I109).
@@ -73,7 +82,28 @@ void iomapi_inode_note_written(struct iomap_inode *inode, struct iomap_bdev *bde
 void iomapi_inode_defer(struct iomap_inode *inode, struct iomap_ioend *ioend);
 void iomapi_inode_run_deferred(struct iomap_work *work);	/* the fn of inode->work */
 
+/* ---- earlier.c ---- */
+/* State of the environment, by IOMAPI_ROOM_INODE. */
+struct iomapi_inodes {
+	struct iomap_mutex lock;	/* IOMAPI_RANK_INODES: all below */
+	struct iomap_list list;		/* all inodes */
+	struct iomap_list earlier;	/* struct earlier: what those that are gone have written */
+	uint32_t nr_earlier, look_at, token;
+};
+/* An inode goes; what it wrote may still be lost.  The upper half of its errseq; 0: nothing is. */
+uint64_t iomapi_earlier_keep(struct iomap_inode *inode);
+/* It is back, with that errseq. */
+void iomapi_earlier_take(struct iomap_inode *inode, uint64_t errseq);
+void iomapi_earlier_volume_gone(struct iomap_volume *volume);
+/* Lock of all held. */
+void iomapi_earlier_flush_failed(struct iomapi_inodes *all, struct iomap_bdev *bdev,
+				 uint64_t since, int error);
+void iomapi_earlier_bdev_gone(struct iomapi_inodes *all, struct iomap_bdev *bdev);
+void iomapi_earlier_fini(struct iomap_env *env, struct iomapi_inodes *all);
+
 /* ---- sync.c ---- */
+/* Flushes all that it wrote to; the first error. */
+int iomapi_inode_flush_devices(struct iomap_inode *inode);
 /* The devices of this inode, its usual one first, each with the ticket that covers what completed
  * there; how many. */
 unsigned iomapi_inode_written(struct iomap_inode *inode,
@@ -108,6 +138,8 @@ struct iomap_volume {
 /* Lists of inodes: taken with no lock of the library held but the I/O lock. */
 #define IOMAPI_RANK_INODES (IOMAP_RANK_MAPPING + 5)
 void iomapi_volume_join(struct iomap_volume *volume, struct iomap_inode *inode);
+/* An error of one of its inodes, or of one that is gone.  NULL: nobody. */
+void iomapi_volume_tell(struct iomap_volume *volume, int error);
 void iomapi_volume_leave(struct iomap_volume *volume, struct iomap_inode *inode);
 
 extern const struct iomapi_room iomapi_room_inode;

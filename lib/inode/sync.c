@@ -47,8 +47,8 @@ unsigned iomapi_inode_written(struct iomap_inode *inode,
 		};
 	iomap_mutex_lock(inode->env, &in->wb_lock);
 	for (unsigned i = 0; i < IOMAPI_INODE_DEVICES; i++)
-		if (in->written[i].bdev && in->written[i].bdev != inode->bdev)
-			written[nr++] = in->written[i];
+		if (in->written.to[i].bdev && in->written.to[i].bdev != inode->bdev)
+			written[nr++] = in->written.to[i];
 	iomap_mutex_unlock(inode->env, &in->wb_lock);
 	return nr;
 }
@@ -60,7 +60,7 @@ int iomapi_inode_all_known(struct iomap_inode *inode)
 	bool known;
 
 	iomap_mutex_lock(inode->env, &in->wb_lock);
-	known = !in->written_elsewhere;
+	known = !in->written.elsewhere;
 	iomap_mutex_unlock(inode->env, &in->wb_lock);
 	if (known)
 		return 0;
@@ -70,7 +70,7 @@ int iomapi_inode_all_known(struct iomap_inode *inode)
 	return -EIO;
 }
 
-static int flush_devices(struct iomap_inode *inode)
+int iomapi_inode_flush_devices(struct iomap_inode *inode)
 {
 	struct iomapi_written written[IOMAPI_INODE_DEVICES + 1];
 	unsigned nr = iomapi_inode_written(inode, written);
@@ -105,7 +105,7 @@ static int sync_cached(struct iomap_inode *inode, int64_t start, int64_t end, bo
 	rc = inode->ops->sync_metadata(inode, start, end, datasync, &flushed);
 	rc = iomapi_answer(inode->env, rc, .rule = "H10", .callback = "sync_metadata",
 			   .inode = inode);
-	return rc || flushed ? rc : flush_devices(inode);
+	return rc || flushed ? rc : iomapi_inode_flush_devices(inode);
 }
 
 /* The client has handed its frames over before it asks. */
@@ -113,7 +113,7 @@ static int sync_frames(struct iomap_inode *inode)
 {
 	int rc = iomap_inode_wait_wb(inode, iomap_inode_wb_seq(inode), IOMAP_FOREVER);
 
-	return rc ? rc : flush_devices(inode);
+	return rc ? rc : iomapi_inode_flush_devices(inode);
 }
 
 IOMAP_API int iomap_file_sync(struct iomap_file *file, int64_t start, int64_t end, bool datasync)

@@ -68,6 +68,7 @@ IOMAP_API void iomap_volume_delete(struct iomap_volume **volume)
 	if (!v)
 		return;
 	iomapi_assert(iomap_list_empty(&v->inodes));
+	iomapi_earlier_volume_gone(v);
 	iomapi_env_release(v->env);
 	iomapi_free(v->env, v, sizeof(*v));
 	*volume = NULL;
@@ -128,6 +129,14 @@ static struct iomap_inode *next_inode(struct iomap_volume *v, struct iomap_inode
 	if (put)
 		put(last);
 	return next;
+}
+
+void iomapi_volume_tell(struct iomap_volume *volume, int error)
+{
+	if (!volume)
+		return;
+	iomapi_errseq_set(&volume->errseq, error);
+	iomapi_add(&volume->errors, 1);
 }
 
 IOMAP_API int iomap_volume_error(const struct iomap_volume *volume)

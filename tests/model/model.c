@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * model.c - the model's life, what a test calls, and its toy journal.
+ * model.c - the model's life, and what a test calls.
  *
  * The device is filled with a canary when the test holds it in its hand (a mem: device), so that a
  * byte which nobody wrote and nobody zeroed is seen.
@@ -13,7 +13,6 @@
 #include <stdio.h>
 
 #define CANARY		0xa5
-#define COMMIT_BYTES	4096u
 
 /* ---- events and faults ---- */
 
@@ -84,90 +83,6 @@ static void canary(struct iomap_bdev *bdev, const char *spec)
 		memset(t_mem_data(mem), CANARY, limits.size);
 }
 
-/* ---- journal ---- */
-
-/* A record with preflush and FUA: what completed on its device before is durable with it. */
-static int commit(struct m_model *m)
-{
-	static _Thread_local _Alignas(4096) char record[COMMIT_BYTES];
-	unsigned seq = m_count(m->commit_seq, 1u);
-	uint64_t addr = (uint64_t)(seq % (M_LOG_BYTES / COMMIT_BYTES)) * COMMIT_BYTES;
-
-	m_event(m, M_COMMIT, (int64_t)addr, COMMIT_BYTES, seq, 0);
-	m_count(m->nr_commits, 1u);
-	if (m->hook_commit)
-		m->hook_commit(m, seq);
-	snprintf(record, sizeof(record), "commit %u", seq);
-	return m_dev_io(m->log_bdev, IOMAP_BIO_WRITE, IOMAP_BIO_PREFLUSH | IOMAP_BIO_FUA, addr,
-		      record, sizeof(record));
-}
-
-static bool take_dirty(struct m_file *f, bool dirty)
-{
-	bool was;
-
-	iomap_mutex_lock(f->m->env, &f->extents);
-	was = f->dirty_meta;
-	f->dirty_meta = dirty;
-	iomap_mutex_unlock(f->m->env, &f->extents);
-	return was;
-}
-
-int m_sync_metadata(struct iomap_inode *inode, int64_t start, int64_t end, bool datasync,
-		    bool *flushed)
-{
-	struct m_file *f = M_FILE(inode);
-	struct m_model *m = f->m;
-	int rc = m_fault(m, &m->fail_sync_metadata);
-
-	m_event(m, M_SYNC_METADATA, start, (uint64_t)(end - start), rc, datasync);
-	m_count(m->nr_sync_metadata, 1u);
-	if (rc)
-		return rc;
-	if (m->opts.no_complete) {	/* nobody told it sizes: that of now will do */
-		iomap_mutex_lock(m->env, &f->extents);
-		f->disk_size = iomap_inode_size(inode);
-		iomap_mutex_unlock(m->env, &f->extents);
-	}
-	if (!take_dirty(f, false))
-		return 0;		/* nothing to commit, nothing flushed */
-	if (m->log_bdev != m->bdev)	/* before the record that promises these blocks */
-		rc = iomap_bdev_flush(m->bdev, iomap_bdev_write_seq(m->bdev));
-	if (!rc)
-		rc = commit(m);
-	if (rc)
-		take_dirty(f, true);
-	*flushed = !rc;
-	return rc;
-}
-
-static int volume_sync_metadata(struct iomap_volume *volume, bool *flushed)
-{
-	struct m_model *m = iomap_volume_owner(volume);
-	int rc = 0;
-
-	for (struct m_file *f = m->files; f; f = f->next)
-		take_dirty(f, false);
-	if (m->log_bdev != m->bdev)
-		rc = iomap_bdev_flush(m->bdev, iomap_bdev_write_seq(m->bdev));
-	if (!rc)
-		rc = commit(m);
-	*flushed = !rc;
-	return rc;
-}
-
-static struct iomap_bdev *volume_bdev(struct iomap_volume *volume, unsigned i)
-{
-	struct m_model *m = iomap_volume_owner(volume);
-
-	return i ? NULL : m->bdev;
-}
-
-static const struct iomap_volume_ops volume_ops = {
-	.struct_size = sizeof(volume_ops), .sync_metadata = volume_sync_metadata,
-	.bdev = volume_bdev,
-};
-
 /* ---- inode operations ---- */
 
 int m_writepages(struct iomap_inode *inode, struct iomap_writeback_control *wbc)
@@ -237,6 +152,8 @@ static void set_defaults(struct m_opts *o)
 	ck_assert(!o->checksums || !o->no_complete);
 	if (o->checksums)
 		o->inode_flags |= IOMAP_INODE_STABLE;
+	if (o->striped)
+		o->chunk = 1ull << o->block_bits;
 }
 
 static int open_devices(struct m_model *m)
@@ -274,7 +191,7 @@ static int open_cache(struct m_model *m)
 	};
 	int rc = iomap_cache_new(m->env, &opts, &m->cache);
 
-	return rc ? rc : iomap_volume_new(m->env, m->cache, &volume_ops, m, &m->volume);
+	return rc ? rc : iomap_volume_new(m->env, m->cache, &m_volume_ops, m, &m->volume);
 }
 
 int m_try_open(struct t_env *t, const struct m_opts *opts, struct m_model **model)
@@ -424,6 +341,7 @@ int64_t m_write_flags(struct m_file *f, int64_t pos, const void *buf, size_t len
 		return n;
 	n = iomap_file_buffered_write(&req, &data, &f->m->ops, &f->m->write_ops, NULL);
 	if (n > 0) {
+		m_touch(f);
 		ck_assert_int_le(req.pos, M_MAX_FILE);
 		memcpy(f->ref + req.pos - n, buf, (size_t)n);
 		if (req.pos > f->ref_size)

@@ -19,6 +19,9 @@
  *	unwritten  what is allocated is UNWRITTEN until its completion converts it
  *	cow	   a snapshot may share the blocks of a file (m_share): a write to a shared block
  *		   promises one in the CoW fork, its completion moves it over
+ *	no_journal a sync writes the table of the file and its size in place
+ *	striped	   odd blocks of a file lie on log_dev
+ *	times	   a write changes a time too, which fdatasync leaves as it is
  *	anon	   nothing is overwritten in place: maps are ANON_WRITE, the submit hook picks the
  *		   address, the completion remaps (implies promises in the CoW fork)
  *	checksums  of each block that is written, made when it is sent, stored with its extent when
@@ -50,6 +53,8 @@ struct m_opts {
 	unsigned block_bits;	/* default 12 */
 	bool delalloc, unwritten, cow, anon;
 	bool checksums;		/* the inode is STABLE; not with no_complete */
+	bool no_journal;	/* not more than one file */
+	bool striped, times;
 	bool batch;		/* begin collects dirty folios when zeroing over unwritten */
 	bool no_valid;		/* leave iomap_valid out of write_ops */
 	bool no_complete;	/* leave complete_ioends out: nothing is deferred by the model */
@@ -164,6 +169,9 @@ struct m_file {
 	int64_t disk_size;		/* under extents */
 	uint64_t seq;			/* of both tables; the validity cookie */
 	bool dirty_meta;		/* something for the journal; under extents */
+	bool dirty_times;		/* the same, but for fdatasync */
+	bool syncing;			/* a sync has what is dirty; under extents */
+	iomap_word syncs;		/* that have ended */
 	iomap_word refs;		/* tryget and put */
 	iomap_word going;
 	uint64_t *place;		/* per block: where it is to lie; NULL, 0: anywhere */
@@ -233,6 +241,9 @@ void m_preallocate(struct m_file *f, int64_t pos, uint64_t len, bool in_cow);
 bool m_device_equals_model(struct m_file *f);
 /* Blocks in use and promised belong to files or snapshots; begin and end are balanced. */
 bool m_balanced(struct m_model *m);
+/* What power left of the file that a model with no journal had on that device: its size, and as
+ * many as nr blocks.  Not there, or unreadable: empty. */
+int64_t m_table_read(struct iomap_bdev *bdev, struct m_block *data, unsigned nr);
 /* Read a range of the device past the cache. */
 int m_dev_read(struct iomap_bdev *bdev, uint64_t addr, void *buf, size_t len);
 int m_dev_write(struct iomap_bdev *bdev, uint64_t addr, const void *buf, size_t len);

@@ -47,7 +47,7 @@ static bool block_equals(struct m_file *f, unsigned b, uint8_t *buf)
 		return false;
 	if (f->data[b].type != IOMAP_MAPPED)
 		memset(buf, 0, m->block_size);
-	else if (m_dev_read(m->bdev, f->data[b].addr, buf, m->block_size))
+	else if (m_dev_read(m_bdev_of(m, b), f->data[b].addr, buf, m->block_size))
 		return false;
 	if (!memcmp(buf, f->ref + pos, len))
 		return true;

@@ -112,6 +112,11 @@ static unsigned chunk_stop(const struct m_model *m, unsigned b, unsigned stop)
 	return end < stop ? end : stop;
 }
 
+struct iomap_bdev *m_bdev_of(const struct m_model *m, unsigned b)
+{
+	return m->opts.striped && b % 2 ? m->log_bdev : m->bdev;
+}
+
 void m_fill_map(struct m_file *f, const struct m_block *fork, unsigned b, unsigned stop,
 		struct iomap *map)
 {
@@ -125,7 +130,7 @@ void m_fill_map(struct m_file *f, const struct m_block *fork, unsigned b, unsign
 	map->addr = m_has_space(&fork[b]) ? fork[b].addr : IOMAP_NULL_ADDR;
 	map->offset = (int64_t)b * m->block_size;
 	map->length = (uint64_t)(end - b) * m->block_size;
-	map->bdev = m->bdev;
+	map->bdev = m_bdev_of(m, b);
 	map->flags = fork[b].summed ? IOMAP_F_INTEGRITY : 0;
 	map->validity_cookie = f->seq;
 }

@@ -16,8 +16,12 @@ void m_event(struct m_model *m, enum m_event event, int64_t pos, uint64_t len, i
 	     unsigned flags);
 int m_fault(struct m_model *m, struct m_fault *fault);	/* 0, or the error that is due */
 int m_writepages(struct iomap_inode *inode, struct iomap_writeback_control *wbc);
+
+/* model_sync.c */
+void m_touch(struct m_file *f);		/* written: its times change */
 int m_sync_metadata(struct iomap_inode *inode, int64_t start, int64_t end, bool datasync,
 		    bool *flushed);
+extern const struct iomap_volume_ops m_volume_ops;
 
 /* model_fault.c: the user's memory is what hook_copy says it is */
 void m_data_init(struct m_file *f, struct iomap_data *data, const struct iovec *iov);
@@ -35,6 +39,7 @@ void m_sum_stored(struct m_file *f, unsigned b, unsigned stop);
 
 /* model_map.c */
 bool m_valid(struct iomap_inode *inode, const struct iomap *map);
+struct iomap_bdev *m_bdev_of(const struct m_model *m, unsigned b);	/* of a file's block */
 /* Up to nr blocks in a row: how many, at which address; 0: full. */
 unsigned m_space_alloc(struct m_model *m, unsigned nr, uint64_t *addr);
 void m_space_free(struct m_model *m, uint64_t addr, unsigned nr);

@@ -33,22 +33,33 @@ static inline uint32_t failing_draw(struct failing *d, uint32_t n)
 	return (uint32_t)(t_rand(&d->random) % n);
 }
 
-/* "sim:disk", one of the first nr presets; no request is larger than max_bytes. */
-static inline void failing_new(struct failing *d, uint64_t seed, unsigned nr, uint64_t size,
-			      uint64_t max_bytes)
+/* "sim:disk", and "sim:log" too if there is such a profile. */
+static inline void failing_new_of(struct failing *d, uint64_t seed, uint64_t size,
+				  const struct iomap_sim_profile *disk,
+				  const struct iomap_sim_profile *log)
 {
-	const struct iomap_sim_dev disk = {
-		.name = "disk", .profile = &d->profile, .size = size,
+	const struct iomap_sim_dev devs[] = {
+		{ .name = "disk", .profile = disk, .size = size },
+		{ .name = "log", .profile = log, .size = size },
 	};
 	const struct iomap_sim_opts opts = {
-		.struct_size = sizeof(opts), .seed = seed, .devs = &disk, .nr_devs = 1,
+		.struct_size = sizeof(opts), .seed = seed, .devs = devs, .nr_devs = log ? 2 : 1,
 	};
 
 	memset(d, 0, sizeof(*d));
 	d->random = seed;
-	d->profile = *iomap_sim_preset(failing_presets[seed % nr]);
-	d->profile.max_bytes = max_bytes;
+	d->profile = *disk;
 	ck_assert_int_eq(iomap_sim_new(&opts, &d->w.sim), 0);
+}
+
+/* One of the first nr presets; no request is larger than max_bytes. */
+static inline void failing_new(struct failing *d, uint64_t seed, unsigned nr, uint64_t size,
+			      uint64_t max_bytes)
+{
+	struct iomap_sim_profile profile = *iomap_sim_preset(failing_presets[seed % nr]);
+
+	profile.max_bytes = max_bytes;
+	failing_new_of(d, seed, size, &profile, NULL);
 }
 
 /* The environment of a client that lives in it. */

@@ -105,6 +105,41 @@ CASE(a_volume_flushes_its_last_write, "H10",
 	flat_delete(&f);
 }
 
+static int nothing_to_commit(struct iomap_volume *volume, bool *flushed)
+{
+	(void)volume, (void)flushed;
+	return 0;
+}
+
+static struct iomap_bdev *name_other(struct iomap_volume *volume, unsigned i)
+{
+	(void)volume;
+	return i ? NULL : other;
+}
+
+CASE(a_volume_flushes_for_who_is_gone, "H10",
+     "A device that no inode in memory has to do with: the volume names it, and it is flushed")
+{
+	const struct iomap_volume_ops ops = {
+		.struct_size = sizeof(ops), .sync_metadata = nothing_to_commit, .bdev = name_other,
+	};
+	struct flat *f = new_with_other(), *g;
+	struct iomap_volume *own = f->volume;
+
+	ck_assert_int_eq(iomap_volume_new(f->t.env, f->cache, &ops, NULL, &f->volume), 0);
+	g = twin_new(f);
+	flat_dirty(g, 0, BLOCK, 'a');
+	ck_assert_int_eq(iomap_inode_evict(&g->inode, IOMAP_EVICT_WRITE, NULL), 0);
+	twin_delete(g);
+	ck_assert_uint_eq(nr_unflushed(other_mem), 1);
+	ck_assert_int_eq(iomap_volume_sync(f->volume), 0);
+	ck_assert_uint_eq(nr_unflushed(other_mem), 0);
+	iomap_volume_delete(&f->volume);
+	f->volume = own;
+	iomap_bdev_close(&other);
+	flat_delete(&f);
+}
+
 CASE(a_closed_device_is_forgotten, "",
      "Flushed and closed by the client: later syncs leave it alone")
 {
@@ -271,25 +306,177 @@ CASE(a_failed_flush_is_known_at_once, "H9",
 	flat_delete(&f);
 }
 
-CASE(an_earlier_life_is_in_doubt, "H9",
-     "Written, evicted, back again when a flush fails: the write may be lost, and the inode knows")
-{
-	struct flat *f = flat_new(NULL);
-	struct iomap_inode_opts opts = {
-		.struct_size = sizeof(opts), .ops = &f->inode_ops, .volume = f->volume,
-		.bdev = f->bdev, .block_bits = 12, .size = FLAT_FILE,
-	};
+/* ---- an earlier life ---- */
 
-	flat_dirty(f, 0, BLOCK, 'a');
-	ck_assert_int_eq(iomap_inode_evict(&f->inode, IOMAP_EVICT_WRITE, &opts.errseq), 0);
+static void leave(struct flat *f, uint64_t *errseq)
+{
+	ck_assert_int_eq(iomap_inode_evict(&f->inode, IOMAP_EVICT_WRITE, errseq), 0);
 	iomap_file_close(&f->file);
 	iomap_inode_fini(&f->inode);
+}
+
+static void come_back(struct flat *f, uint64_t errseq)
+{
+	const struct iomap_inode_opts opts = {
+		.struct_size = sizeof(opts), .ops = &f->inode_ops, .volume = f->volume,
+		.bdev = f->bdev, .block_bits = 12, .size = FLAT_FILE, .errseq = errseq,
+	};
+
 	ck_assert_int_eq(iomap_inode_init(&f->inode, &opts), 0);
 	ck_assert_int_eq(iomap_file_open(&f->file, &f->inode, 0), 0);
-	t_mem_fail(f->mem, IOMAP_BIO_FLUSH, 1, 1, -EIO, UINT64_MAX);
-	ck_assert_int_eq(iomap_bdev_flush(f->bdev, UINT64_MAX), -EIO);
+}
+
+static int flush(struct iomap_bdev *bdev)
+{
+	return iomap_bdev_flush(bdev, UINT64_MAX);
+}
+
+static void fail_flush(struct iomap_bdev *bdev, struct t_mem *mem)
+{
+	t_mem_fail(mem, IOMAP_BIO_FLUSH, 1, 1, -EIO, UINT64_MAX);
+	ck_assert_int_eq(flush(bdev), -EIO);
+}
+
+CASE(an_earlier_life_is_in_doubt, "H9 O15",
+     "Written, evicted, back again when a flush fails: the write may be lost, and the inode knows")
+{
+	struct flat *f = new_with_other();
+	uint64_t errseq;
+
+	flat_dirty(f, 0, BLOCK, 'a');		/* on the device that is not the usual one */
+	leave(f, &errseq);
+	come_back(f, errseq);
+	fail_flush(other, other_mem);
 	ck_assert_int_eq(flat_sync(f), -EIO);
 	ck_assert_int_eq(flat_sync(f), 0);
+	ck_assert_int_eq(iomap_volume_sync(f->volume), -EIO);
+	ck_assert_int_eq(iomap_volume_sync(f->volume), 0);
+	leave(f, &errseq);
+	come_back(f, errseq);
+	ck_assert_int_eq(flat_sync(f), 0);		/* told once in all its lives */
+	iomap_bdev_close(&other);
+	flat_delete(&f);
+}
+
+CASE(a_flush_fails_while_nobody_is_there, "H9 O13 O15",
+     "The volume is told at once, the inode when it is back, though a flush was good since")
+{
+	struct flat *f = new_with_other();
+	uint64_t errseq;
+
+	flat_dirty(f, 0, BLOCK, 'a');
+	leave(f, &errseq);
+	fail_flush(other, other_mem);
+	ck_assert_int_eq(flush(other), 0);
+	ck_assert_int_eq(iomap_volume_sync(f->volume), -EIO);
+	ck_assert_int_eq(iomap_volume_sync(f->volume), 0);
+	come_back(f, errseq);
+	ck_assert_int_eq(flat_sync(f), -EIO);
+	ck_assert_int_eq(flat_sync(f), 0);
+	ck_assert_int_eq(iomap_volume_sync(f->volume), 0);
+	iomap_bdev_close(&other);
+	flat_delete(&f);
+}
+
+CASE(what_was_flushed_is_not_in_doubt, "H9",
+     "A good flush, then one that fails: nothing of that inode was in the cache any more")
+{
+	struct flat *f = new_with_other();
+	uint64_t errseq;
+
+	flat_dirty(f, 0, BLOCK, 'a');
+	leave(f, &errseq);
+	ck_assert_int_eq(flush(other), 0);
+	ck_assert_int_eq(t_io(other, IOMAP_BIO_WRITE, 1 << 20, t_buffer(BLOCK, 1), BLOCK, 0), 0);
+	fail_flush(other, other_mem);
+	ck_assert_int_eq(iomap_volume_sync(f->volume), 0);
+	come_back(f, errseq);
+	ck_assert_int_eq(flat_sync(f), 0);
+	iomap_bdev_close(&other);
+	flat_delete(&f);
+}
+
+CASE(who_never_wrote_is_not_in_doubt, "H9",
+     "A file that is new when a flush fails has lost nothing; an errseq of another time says none")
+{
+	struct flat *f = new_with_other(), *g;
+	uint64_t errseq;
+
+	flat_dirty(f, 0, BLOCK, 'a');
+	leave(f, &errseq);
+	g = twin_new(f);
+	come_back(f, errseq + (1ull << 32));
+	fail_flush(other, other_mem);
+	ck_assert_int_eq(flat_sync(g), 0);
+	ck_assert_int_eq(flat_sync(f), 0);
+	twin_delete(g);
+	iomap_bdev_close(&other);
+	flat_delete(&f);
+}
+
+CASE(a_device_goes_with_what_an_evicted_inode_wrote, "H9 H10",
+     "Nobody can ever flush it: the next life says so, with a report")
+{
+	struct flat *f = new_with_other();
+	uint64_t errseq;
+
+	flat_dirty(f, 0, BLOCK, 'a');
+	leave(f, &errseq);
+	iomap_bdev_close(&other);
+	to_other = false;
+	come_back(f, errseq);
+	ck_assert_int_eq(flat_sync(f), -EIO);
+	ck_assert_uint_eq(f->t.nr_reports, 1);
+	flat_delete(&f);
+}
+
+CASE(no_memory_to_remember_an_evicted_inode, "H9 O28",
+     "The evict flushes what it cannot note; a flush that fails is an error of the inode")
+{
+	struct flat *f = new_with_other();
+	uint64_t errseq;
+
+	for (unsigned bad = 0; bad < 2; bad++) {
+		flat_dirty(f, 0, BLOCK, 'a');
+		ck_assert_int_eq(flat_write(f, IOMAP_WB_SYNC_ALL), 0);
+		flat_settle(f);
+		if (bad)
+			t_mem_fail(other_mem, IOMAP_BIO_FLUSH, 1, 1, -EIO, UINT64_MAX);
+		f->t.fail_at = 1;
+		leave(f, &errseq);
+		f->t.fail_at = 0;
+		ck_assert_uint_eq(nr_unflushed(other_mem), 0);
+		come_back(f, errseq);
+		ck_assert_int_eq(iomap_file_check_error(&f->file), bad ? -EIO : 0);
+	}
+	iomap_bdev_close(&other);
+	flat_delete(&f);
+}
+
+CASE(many_evicted_inodes, "H9 O28",
+     "What flushes have covered takes no memory; the one that is in doubt is found among all")
+{
+	struct flat *f = new_with_other();
+	uint64_t errseq, ours = 0, live = 0;
+
+	for (unsigned i = 0; i < 1000; i++) {
+		flat_dirty(f, 0, BLOCK, 'a');
+		leave(f, &errseq);
+		if (i == 900) {
+			ours = errseq;
+			fail_flush(other, other_mem);
+		} else if (i % 10 == 0) {
+			ck_assert_int_eq(flush(other), 0);
+		}
+		if (i == 500)
+			live = f->t.nr_live;
+		come_back(f, 0);	/* another file, each time */
+	}
+	ck_assert_uint_le(f->t.nr_live, live + 100);
+	leave(f, &errseq);
+	come_back(f, ours);
+	ck_assert_int_eq(iomap_file_check_error(&f->file), -EIO);
+	iomap_bdev_close(&other);
 	flat_delete(&f);
 }
 

@@ -141,6 +141,33 @@ CASE(library_flushes_what_the_client_did_not, "H10",
 	close_model(&t, m, f);
 }
 
+CASE(fdatasync_leaves_a_time_alone, "H10",
+     "Written in place: fsync commits the time; a new size is committed by either")
+{
+	struct m_model *m;
+	struct m_file *f;
+	struct t_env t;
+
+	m = open_model(&t, &(struct m_opts){ .delalloc = true, .times = true }, &f);
+	ck_assert_int_eq(m_fill(f, 0, 5 * BLOCK, 1), 5 * BLOCK);
+	ck_assert_int_eq(m_sync(f), 0);
+	ck_assert_uint_eq(m->nr_commits, 1);
+	ck_assert_int_eq(m_fill(f, BLOCK, BLOCK, 2), BLOCK);
+	ck_assert_int_eq(iomap_file_sync(&f->file, 0, IOMAP_MAX_POS, true), 0);
+	ck_assert_uint_eq(m->nr_commits, 1);
+	ck_assert_int_eq(m_sync(f), 0);
+	ck_assert_uint_eq(m->nr_commits, 2);
+	ck_assert_int_eq(m_sync(f), 0);
+	ck_assert_uint_eq(m->nr_commits, 2);
+	ck_assert_int_eq(m_fill(f, 5 * BLOCK, 9, 3), 9);
+	ck_assert_int_eq(iomap_file_sync(&f->file, 0, IOMAP_MAX_POS, true), 0);
+	ck_assert_uint_eq(m->nr_commits, 3);
+	ck_assert_int_eq(m_fill(f, 0, BLOCK, 4), BLOCK);
+	ck_assert_int_eq(iomap_volume_sync(m->volume), 0);
+	ck_assert_uint_eq(m->nr_commits, 4);
+	close_model(&t, m, f);
+}
+
 CASE(only_the_range_is_written, "",
      "A sync of a range leaves the rest dirty; an empty one writes nothing")
 {
