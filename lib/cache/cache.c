@@ -73,7 +73,8 @@ static size_t cached_bytes(const struct iomap_cache *cache)
 
 static size_t bits_bytes(const struct iomap_cache *cache)
 {
-	return (cache->arena.bytes >> IOMAPI_PAGE_BITS) * 2 * sizeof(*cache->bits);
+	return (cache->arena.bytes >> IOMAPI_PAGE_BITS) * IOMAPI_STATE_WORDS *
+	       sizeof(*cache->bits);
 }
 
 /* A full node serves 64 folios; twice that, and some for small files. */

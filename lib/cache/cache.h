@@ -228,7 +228,7 @@ struct iomapi_cached {
 	struct iomap_list lru;		/* cache->lock */
 	uint32_t read_pending;		/* state lock: bytes of a read that are on their way.. */
 	uint32_t read_valid;		/* ..bytes that came; for the folio of one block */
-	bool read_failed;		/* ..something did not */
+	bool read_parts;		/* ..some in parts of a block */
 	uint8_t block_bits;		/* of its inode, which may be gone */
 };
 static inline struct iomapi_cached *iomapi_cached(const struct iomap_folio *folio)
@@ -303,6 +303,7 @@ bool iomapi_folio_next_not_uptodate(const struct iomap_folio *folio, size_t *off
 				    size_t *len);
 /*
  * Reading, by the thread that locked the folio, right before the first range is queued:
+#define IOMAPI_STATE_WORDS 4	/* per page of the arena */
  * read_pending starts at the folio's size (I20), state is attached.  0.
  */
 int iomapi_folio_start_read(struct iomap_folio *folio);
@@ -325,7 +326,7 @@ struct iomap_cache {
 	struct iomap_mutex lock;	/* IOMAP_RANK_CACHE: arena, lru, dirty_inodes */
 	struct iomapi_arena arena;
 	struct iomapi_cached *cached;	/* one per page */
-	uint64_t *bits;			/* two words per page: blocks uptodate, dirty */
+	uint64_t *bits;			/* IOMAPI_STATE_WORDS per page, see folio_state.c */
 	struct iomapi_nodes nodes;
 	struct iomap_list lru;		/* may be clean; oldest first */
 	struct iomap_list dirty_inodes;	/* mappings with tag DIRTY */

@@ -4,8 +4,8 @@
  *
  * A folio of one block, and one whose blocks are all alike, says it with its flags alone.  State is
  * attached when blocks begin to differ: two bitmaps, uptodate and dirty, in words that lie beside
- * the folio since the cache was made (two words a page, enough for blocks of 512 bytes).  They
- * start as the flags are (I15), so attaching changes no meaning, and it cannot fail.
+ * the folio since the cache was made (four words a page, enough for four bitmaps and blocks of 512
+ * bytes).  They start as the flags are (I15), so attaching changes no meaning, and it cannot fail.
  *
  * Uptodate bits, the bytes of a read that are pending, and the decision that the folio is uptodate
  * change under one lock, a bit in the flags (I19):
@@ -17,6 +17,10 @@
  *
  * While bytes are pending nobody else decides: zeroing the blocks behind EOF sets their bits and
  * leaves the flag to the last completion (I18).
+ *
+ * A client may answer a read in parts that are no whole blocks.  A block of which only a part has
+ * come must not be seen by a reader, who holds no lock of the folio: two more bitmaps remember it
+ * until the last completion, and which blocks had a part that failed.
  *
  * Threads: the folio lock's holder changes dirty bits and attaches or frees state; completions of a
  * read, which owns the folio lock, change uptodate bits and the counter.
@@ -84,6 +88,17 @@ static void state_unlock(struct iomap_folio *folio)
 	iomapi_and(&folio->flags, ~IOMAPI_FOLIO_STATE_LOCK);
 }
 
+/* Of blocks that are read in parts: some bytes came; some did not and never will. */
+static uint64_t *came_bits(const struct iomap_folio *folio)
+{
+	return uptodate_bits(folio) + 2 * IOMAPI_BITMAP_WORDS(nr_blocks(folio));
+}
+
+static uint64_t *lost_bits(const struct iomap_folio *folio)
+{
+	return uptodate_bits(folio) + 3 * IOMAPI_BITMAP_WORDS(nr_blocks(folio));
+}
+
 /* Looking changes the lock's bit only. */
 static void state_lock_const(const struct iomap_folio *folio)
 {
@@ -104,7 +119,7 @@ static void attach_locked(struct iomap_folio *folio)
 	unsigned nr = nr_blocks(folio);
 	uint32_t flags = iomapi_load(&folio->flags);
 
-	set_state(folio, cache->bits + 2 * page);
+	set_state(folio, cache->bits + IOMAPI_STATE_WORDS * page);
 	memset(folio->state, 0, 2 * IOMAPI_BITMAP_WORDS(nr) * sizeof(uint64_t));
 	if (flags & IOMAP_FOLIO_UPTODATE)
 		iomapi_bits_set(uptodate_bits(folio), 0, nr);
@@ -276,10 +291,20 @@ int iomapi_folio_start_read(struct iomap_folio *folio)
 		attach_locked(folio);
 	cached->read_pending = folio->size;
 	cached->read_valid = 0;
-	cached->read_failed = false;
+	cached->read_parts = false;
 	iomapi_or(&folio->flags, IOMAPI_FOLIO_READING);
 	state_unlock(folio);
 	return 0;
+}
+
+/* State lock held.  Blocks that came in parts: all of their bytes were asked for, and are here. */
+static void join_parts(struct iomap_folio *folio)
+{
+	unsigned words = (unsigned)IOMAPI_BITMAP_WORDS(nr_blocks(folio));
+
+	for (unsigned i = 0; i < words; i++)
+		uptodate_bits(folio)[i] |= came_bits(folio)[i] & ~lost_bits(folio)[i];
+	iomapi_cached(folio)->read_parts = false;
 }
 
 /* State lock held.  True: that was the last of them, and the folio is uptodate or it is not. */
@@ -291,35 +316,50 @@ static bool sub_locked(struct iomap_folio *folio, size_t len)
 	cached->read_pending -= (uint32_t)len;
 	if (cached->read_pending)
 		return false;
+	if (iomapi_unlikely(cached->read_parts))
+		join_parts(folio);
 	if (folio->state ? iomapi_bits_all(uptodate_bits(folio), 0, nr_blocks(folio))
 			 : cached->read_valid >= folio->size)
 		iomapi_or(&folio->flags, IOMAP_FOLIO_UPTODATE);
 	return true;
 }
 
-/*
- * State lock held.  Should a range end inside a block, the block is another range's too: one that
- * failed makes it invalid, whoever comes first; a later read asks for it again.
- */
+/* State lock held.  Blocks b of the folio have a part that came, or did not. */
+static void note_parts(struct iomap_folio *folio, struct blocks b, int error)
+{
+	struct iomapi_cached *cached = iomapi_cached(folio);
+
+	if (!cached->read_parts)
+		memset(came_bits(folio), 0,
+		       2 * IOMAPI_BITMAP_WORDS(nr_blocks(folio)) * sizeof(uint64_t));
+	cached->read_parts = true;
+	iomapi_bits_set(error ? lost_bits(folio) : came_bits(folio), b.first, b.end - b.first);
+}
+
+/* State lock held.  The blocks that lie wholly inside are there at once, those at the edges when
+ * the read is over. */
 static void arrived_locked(struct iomap_folio *folio, size_t off, size_t len, int error)
 {
 	struct iomapi_cached *cached = iomapi_cached(folio);
+	size_t mask = ((size_t)1 << cached->block_bits) - 1;
 	struct blocks b = touched(folio, off, len);
 
-	if (error) {
-		cached->read_failed = true;
-		if (folio->state)
-			iomapi_bits_clear(uptodate_bits(folio), b.first, b.end - b.first);
+	cached->read_valid += error ? 0 : (uint32_t)len;
+	if (!folio->state)
 		return;
+	if ((off | len) & mask) {
+		if (off & mask)
+			note_parts(folio, (struct blocks){ b.first, b.first + 1 }, error);
+		if ((off + len) & mask)
+			note_parts(folio, (struct blocks){ b.end - 1, b.end }, error);
+		b.first += (off & mask) != 0;
+		b.end -= ((off + len) & mask) != 0;
 	}
-	cached->read_valid += (uint32_t)len;
-	if (cached->read_failed) {
-		size_t block = (size_t)1 << cached->block_bits;
-
-		b.first += (off & (block - 1)) != 0;
-		b.end -= ((off + len) & (block - 1)) != 0;
-	}
-	if (folio->state && b.first < b.end)
+	if (b.first >= b.end)
+		return;
+	if (error)
+		iomapi_bits_clear(uptodate_bits(folio), b.first, b.end - b.first);
+	else
 		iomapi_bits_set(uptodate_bits(folio), b.first, b.end - b.first);
 }
 
