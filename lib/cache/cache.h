@@ -268,6 +268,8 @@ bool iomapi_folio_sub_write_pending(struct iomap_folio *folio, uint64_t len, int
 void iomapi_folio_end_writeback(struct iomap_folio *folio);
 /* The same for several folios of one inode: one turn of its lock for all. */
 void iomapi_folios_end_writeback(struct iomap_folio **folios, unsigned nr);
+/* Until no read of it and no writeback is on its way; not locked by the caller. */
+int iomapi_folio_wait_io(struct iomap_folio *folio, int64_t timeout_ns);
 /* Clear flags that others wait for and wake them; the folio may be gone when the bits are off.
  * For frames as well. */
 void iomapi_folio_clear_flags(struct iomap_env *env, struct iomap_folio *folio, uint32_t flags);

@@ -87,22 +87,33 @@ void iomapi_folio_clear_flags(struct iomap_env *env, struct iomap_folio *folio, 
 		iomap_env_wake(env, word, UINT32_MAX);
 }
 
-IOMAP_API int iomap_folio_wait_writeback(struct iomap_folio *folio, int64_t timeout_ns)
+/* Until it (all of them) is seen clear. */
+static int wait_clear(struct iomap_folio *folio, uint32_t flag, int64_t timeout_ns)
 {
 	struct iomap_env *env = env_of(folio);
 	int64_t deadline = 0, left = timeout_ns;
 	int rc = 0;
 
-	if (!(iomapi_load(&folio->flags) & IOMAP_FOLIO_WRITEBACK))
+	if (!(iomapi_load(&folio->flags) & flag))
 		return 0;
 	if (timeout_ns > 0)
 		deadline = iomapi_end(iomapi_now(env), (uint64_t)timeout_ns);
-	while (!rc && iomapi_load(&folio->flags) & IOMAP_FOLIO_WRITEBACK) {
-		rc = wait_flag(env, folio, IOMAP_FOLIO_WRITEBACK, left);
+	while (!rc && iomapi_load(&folio->flags) & flag) {
+		rc = wait_flag(env, folio, flag, left);
 		if (!rc && timeout_ns > 0)
 			left = iomapi_max(deadline - iomapi_now(env), 0);
 	}
-	return iomapi_load(&folio->flags) & IOMAP_FOLIO_WRITEBACK ? rc : 0;
+	return iomapi_load(&folio->flags) & flag ? rc : 0;
+}
+
+IOMAP_API int iomap_folio_wait_writeback(struct iomap_folio *folio, int64_t timeout_ns)
+{
+	return wait_clear(folio, IOMAP_FOLIO_WRITEBACK, timeout_ns);
+}
+
+int iomapi_folio_wait_io(struct iomap_folio *folio, int64_t timeout_ns)
+{
+	return wait_clear(folio, IOMAPI_FOLIO_READING | IOMAP_FOLIO_WRITEBACK, timeout_ns);
 }
 
 IOMAP_API void iomap_folio_wait_stable(struct iomap_folio *folio)

@@ -525,10 +525,26 @@ IOMAP_API int iomap_inode_wait_wb(struct iomap_inode *inode, uint64_t seq, int64
 	}
 }
 
+/* Reads, and the writes of a client without ioends, are counted nowhere but in their folios. */
+static int wait_folios(struct iomap_inode *inode, int64_t deadline)
+{
+	struct iomap_folio *folio;
+	int rc = 0;
+
+	for (int64_t pos = 0; !rc;) {
+		if (!iomapi_mapping_folios(inode, &pos, IOMAP_MAX_POS, &folio, 1))
+			return 0;
+		rc = iomapi_folio_wait_io(folio, iomapi_time_left(inode->env, deadline));
+		iomap_folio_put(folio);
+	}
+	return rc;
+}
+
 /* H13: nothing new begins, what runs is waited for, and a held ioend runs until its holder has
  * submitted it: no pointer dies under anybody. */
 IOMAP_API int iomap_inode_kill(struct iomap_inode *inode, int64_t timeout_ns)
 {
+	int64_t deadline = iomapi_deadline(inode->env, timeout_ns);
 	struct iomapi_inode *in = iomapi_inode(inode);
 	int rc;
 
@@ -536,6 +552,8 @@ IOMAP_API int iomap_inode_kill(struct iomap_inode *inode, int64_t timeout_ns)
 	iomapi_store(&in->killed, 1);
 	iomapi_mutex_unlock(inode->env, &in->wb_lock);
 	rc = iomap_inode_wait_wb(inode, UINT64_MAX, timeout_ns);
+	if (!rc && in->mapping.cache)
+		rc = wait_folios(inode, deadline);
 	if (rc)
 		return rc;
 	if (in->mapping.cache)

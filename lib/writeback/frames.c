@@ -90,7 +90,9 @@ int iomapi_submit_ready(struct iomap_writeback_ctx *wpc, int error)
 
 	if (iomapi_likely(iomap_list_empty(&wpc->ready)))
 		return 0;
-	if (!error)
+	if (iomapi_inode_killed(wpc->inode))
+		error = -ECANCELED;
+	else if (!error)
 		error = iomap_volume_error(wpc->inode->volume);
 	while ((node = iomap_list_pop(&wpc->ready))) {
 		int rc = wpc->ops->writeback_submit(wpc, node, error);

@@ -140,10 +140,11 @@ static bool enough(const struct walk *w)
 	return w->wpc->wbc->bytes_queued >= w->limit;
 }
 
-/* What was offered goes to the hook with the error; there is no use in offering more. */
+/* Volume and inode: what was offered goes to the hook with the error; there is no use in offering
+ * more. */
 static bool is_alive(struct walk *w)
 {
-	int rc = iomap_volume_error(w->wpc->inode->volume);
+	int rc = iomapi_inode_gone(w->wpc->inode);
 
 	note(w, rc);
 	return !rc;
