@@ -268,6 +268,21 @@ bool iomapi_folio_sub_write_pending(struct iomap_folio *folio, uint64_t len, int
 void iomapi_folio_end_writeback(struct iomap_folio *folio);
 /* The same for several folios of one inode: one turn of its lock for all. */
 void iomapi_folios_end_writeback(struct iomap_folio **folios, unsigned nr);
+/* Out of the cache, if it is DONTCACHE and clean, and only the tree and the caller have references.
+ * No lock held; the reference stays the caller's. */
+void iomapi_folio_drop_behind(struct iomap_inode *inode, struct iomap_folio *folio);
+static inline void iomapi_folio_put_behind(struct iomap_inode *inode, struct iomap_folio *folio)
+{
+	if (iomapi_unlikely(iomapi_load_relaxed(&folio->flags) & IOMAP_FOLIO_DONTCACHE))
+		iomapi_folio_drop_behind(inode, folio);
+	iomap_folio_put(folio);
+}
+/* Somebody uses it who did not say DONTCACHE: it stays. */
+static inline void iomapi_folio_wanted(struct iomap_folio *folio)
+{
+	if (iomapi_unlikely(iomapi_load_relaxed(&folio->flags) & IOMAP_FOLIO_DONTCACHE))
+		iomapi_and(&folio->flags, ~(uint32_t)IOMAP_FOLIO_DONTCACHE);
+}
 /* Until no read of it and no writeback is on its way; not locked by the caller. */
 int iomapi_folio_wait_io(struct iomap_folio *folio, int64_t timeout_ns);
 /* Clear flags that others wait for and wake them; the folio may be gone when the bits are off.
@@ -288,6 +303,7 @@ static inline bool iomapi_folio_attached(const struct iomap_folio *folio)
 }
 
 /* ---- folio_state.c: per-block uptodate and dirty bits ---- */
+#define IOMAPI_STATE_WORDS 4	/* per page of the arena */
 /* Of iomapi_folio_set_dirty: the blocks and the flag.  true: it was not DIRTY before. */
 bool iomapi_folio_state_set_dirty(struct iomap_folio *folio, size_t off, size_t len);
 /* Of settle: drop the flag if no block is dirty.  true: one is. */
@@ -305,7 +321,6 @@ bool iomapi_folio_next_not_uptodate(const struct iomap_folio *folio, size_t *off
 				    size_t *len);
 /*
  * Reading, by the thread that locked the folio, right before the first range is queued:
-#define IOMAPI_STATE_WORDS 4	/* per page of the arena */
  * read_pending starts at the folio's size (I20), state is attached.  0.
  */
 int iomapi_folio_start_read(struct iomap_folio *folio);

@@ -16,7 +16,8 @@
  *	clear WRITEBACK				go on; all of it may be gone
  *	wake by the word's address
  *
- * A dropped-behind folio (DONTCACHE) leaves the tree in the first step, if nobody holds it.
+ * A dropped-behind folio (DONTCACHE) leaves the tree in the first step, if nobody holds it; else
+ * whoever gives the last other reference back takes it out: a walk, a wait, a read.
  *
  * A frame is flags, write_pending and error; a client's latch stands for its lock.
  *
@@ -400,14 +401,12 @@ bool iomapi_folio_sub_write_pending(struct iomap_folio *folio, uint64_t len, int
 	return !left;
 }
 
-/* DONTCACHE, and nobody looks at it: it goes. */
-static bool can_drop_behind(const struct iomap_folio *folio, uint32_t flags)
+/* DONTCACHE, and nobody looks at it besides those refs: it goes. */
+static bool can_drop_behind(const struct iomap_folio *folio, uint32_t flags, uint32_t refs)
 {
-	const uint32_t keep = IOMAPI_FOLIO_KEEP & ~(uint32_t)IOMAP_FOLIO_WRITEBACK;
-
 	if (iomapi_likely(!(flags & IOMAP_FOLIO_DONTCACHE)))
 		return false;
-	return !(flags & keep) && iomapi_load(&folio->refs) == 1;
+	return !(flags & IOMAPI_FOLIO_KEEP) && iomapi_load(&folio->refs) == refs;
 }
 
 /* Mapping lock held.  False: the folio is gone. */
@@ -426,10 +425,26 @@ IOMAPI_INLINE bool end_locked(struct iomapi_mapping *mapping, struct iomap_folio
 	iomapi_assert(flags & IOMAP_FOLIO_WRITEBACK && !iomapi_load(&folio->write_pending));
 	iomapi_tree_retag(&mapping->tree, folio, 0,
 			  flags & IOMAP_FOLIO_DIRTY ? writeback : writeback | towrite);
-	if (iomapi_likely(!can_drop_behind(folio, flags)))
+	if (iomapi_likely(!can_drop_behind(folio, flags & ~(uint32_t)IOMAP_FOLIO_WRITEBACK, 1)))
 		return true;
 	iomapi_mapping_detach(mapping, folio, true);
 	return false;
+}
+
+void iomapi_folio_drop_behind(struct iomap_inode *inode, struct iomap_folio *folio)
+{
+	struct iomapi_mapping *mapping = iomapi_mapping(inode);
+	bool drop;
+
+	iomapi_mutex_lock(inode->env, &mapping->lock);
+	/* the tree's reference and ours */
+	drop = iomapi_folio_attached(folio) &&
+	       can_drop_behind(folio, iomapi_load(&folio->flags), 2);
+	if (drop)
+		iomapi_mapping_detach(mapping, folio, false);
+	iomapi_mutex_unlock(inode->env, &mapping->lock);
+	if (drop)
+		iomap_folio_put(folio);
 }
 
 /* The last step, for a folio that is still there. */

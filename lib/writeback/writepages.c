@@ -161,7 +161,7 @@ static int64_t walk_range(struct walk *w, int64_t pos, int64_t end, enum iomapi_
 		nr = iomapi_mapping_tagged(inode, &pos, end, tag, folios, BATCH);
 		for (i = 0; i < nr && !enough(w); i++) {
 			visit(w, folios[i]);
-			iomap_folio_put(folios[i]);
+			iomapi_folio_put_behind(inode, folios[i]);
 		}
 		if (i < nr)
 			pos = folios[i]->pos;
