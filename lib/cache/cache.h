@@ -303,7 +303,6 @@ static inline bool iomapi_folio_attached(const struct iomap_folio *folio)
 }
 
 /* ---- folio_state.c: per-block uptodate and dirty bits ---- */
-#define IOMAPI_STATE_WORDS 4	/* per page of the arena */
 /* Of iomapi_folio_set_dirty: the blocks and the flag.  true: it was not DIRTY before. */
 bool iomapi_folio_state_set_dirty(struct iomap_folio *folio, size_t off, size_t len);
 /* Of settle: drop the flag if no block is dirty.  true: one is. */
@@ -343,7 +342,7 @@ struct iomap_cache {
 	struct iomap_mutex lock;	/* IOMAP_RANK_CACHE: arena, lru, dirty_inodes */
 	struct iomapi_arena arena;
 	struct iomapi_cached *cached;	/* one per page */
-	uint64_t *bits;			/* IOMAPI_STATE_WORDS per page, see folio_state.c */
+	uint64_t *bits;			/* four words per page, see folio_state.c */
 	struct iomapi_nodes nodes;
 	struct iomap_list lru;		/* may be clean; oldest first */
 	struct iomap_list dirty_inodes;	/* mappings with tag DIRTY */

@@ -4,8 +4,8 @@
  *
  * A folio of one block, and one whose blocks are all alike, says it with its flags alone.  State is
  * attached when blocks begin to differ: two bitmaps, uptodate and dirty, in words that lie beside
- * the folio since the cache was made (four words a page, enough for four bitmaps and blocks of 512
- * bytes).  They start as the flags are (I15), so attaching changes no meaning, and it cannot fail.
+ * the folio since the cache was made (two words a page, enough for blocks of 512 bytes).  They
+ * start as the flags are (I15), so attaching changes no meaning, and it cannot fail.
  *
  * Uptodate bits, the bytes of a read that are pending, and the decision that the folio is uptodate
  * change under one lock, a bit in the flags (I19):
@@ -20,7 +20,8 @@
  *
  * A client may answer a read in parts that are no whole blocks.  A block of which only a part has
  * come must not be seen by a reader, who holds no lock of the folio: two more bitmaps remember it
- * until the last completion, and which blocks had a part that failed.
+ * until the last completion, and which blocks had a part that failed.  They have their place behind
+ * those of all pages, where nobody else comes by.
  *
  * Threads: the folio lock's holder changes dirty bits and attaches or frees state; completions of a
  * read, which owns the folio lock, change uptodate bits and the counter.
@@ -91,12 +92,14 @@ static void state_unlock(struct iomap_folio *folio)
 /* Of blocks that are read in parts: some bytes came; some did not and never will. */
 static uint64_t *came_bits(const struct iomap_folio *folio)
 {
-	return uptodate_bits(folio) + 2 * IOMAPI_BITMAP_WORDS(nr_blocks(folio));
+	const struct iomap_cache *cache = iomapi_cached(folio)->cache;
+
+	return uptodate_bits(folio) + 2 * (cache->arena.bytes >> IOMAPI_PAGE_BITS);
 }
 
 static uint64_t *lost_bits(const struct iomap_folio *folio)
 {
-	return uptodate_bits(folio) + 3 * IOMAPI_BITMAP_WORDS(nr_blocks(folio));
+	return came_bits(folio) + IOMAPI_BITMAP_WORDS(nr_blocks(folio));
 }
 
 /* Looking changes the lock's bit only. */
@@ -119,7 +122,7 @@ static void attach_locked(struct iomap_folio *folio)
 	unsigned nr = nr_blocks(folio);
 	uint32_t flags = iomapi_load(&folio->flags);
 
-	set_state(folio, cache->bits + IOMAPI_STATE_WORDS * page);
+	set_state(folio, cache->bits + 2 * page);
 	memset(folio->state, 0, 2 * IOMAPI_BITMAP_WORDS(nr) * sizeof(uint64_t));
 	if (flags & IOMAP_FOLIO_UPTODATE)
 		iomapi_bits_set(uptodate_bits(folio), 0, nr);

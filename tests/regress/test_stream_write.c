@@ -155,6 +155,38 @@ CASE(hook_is_called_with_an_error, "I83 I80",
 	stream_delete(&s);
 }
 
+/* The simplest of all: no context, no request. */
+static int64_t write_now(struct iomap_writeback_ctx *wpc, struct iomap_folio *folio, int64_t pos,
+			 uint64_t len, int64_t end_pos)
+{
+	struct stream *s = STREAM(wpc->inode);
+	size_t off = (size_t)(pos - folio->pos);
+
+	memcpy(s->disk + pos, (char *)folio->mem + off, (size_t)len);
+	s->disk_size = end_pos;
+	iomap_finish_folio_write(&s->inode, folio, len, 0);
+	return (int64_t)len;
+}
+
+CASE(writes_that_end_inside_the_call, "I23 I80",
+     "A client that writes in writeback_range and is done: no hook is called, all becomes clean")
+{
+	struct stream *s = start(10);
+
+	s->wb_ops.writeback_range = write_now;
+	ck_assert_int_eq(stream_fill(s, 0, NR * PAGE, 1, 0), NR * PAGE);
+	ck_assert_int_eq(stream_sync(s), 0);
+	ck_assert(stream_server_ok(s));
+	ck_assert_int_eq(stream_fill(s, BLOCK, BLOCK, 2, 0), BLOCK);
+	ck_assert_int_eq(stream_fill(s, 3 * BLOCK, 3 * BLOCK, 3, 0), 3 * BLOCK);
+	ck_assert_int_eq(stream_fill(s, NR * PAGE, 3 * PAGE, 4, IOMAP_REQ_DONTCACHE), 3 * PAGE);
+	ck_assert_int_eq(stream_sync(s), 0);
+	ck_assert(stream_server_ok(s));
+	ck_assert_uint_eq(stream_stats(s).bytes, NR * PAGE);
+	ck_assert_uint_eq(stream_stats(s).dirty + stream_stats(s).writeback, 0);
+	stream_delete(&s);
+}
+
 /* ---- errors ---- */
 
 CASE(failed_request_is_told_once_to_each_handle, "O12 O13 O14 H8 I85",

@@ -176,7 +176,15 @@ CASE(held_ioends_end_with_their_holder, "H13",
 	flat_delete(&f);
 }
 
-CASE(pending_ones_too, "H13", "What is pending when the inode is killed ends with -ECANCELED")
+static int told_canceled(struct flat *f, struct iomap_writeback_ctx *wpc, void *wb_ctx, int error)
+{
+	(void)f;
+	ck_assert_int_eq(error, -ECANCELED);
+	return iomap_ioend_writeback_submit(wpc, wb_ctx, error);
+}
+
+CASE(pending_ones_too, "H13 I83",
+     "What is pending when the inode is killed goes to the hook, and ends, with -ECANCELED")
 {
 	struct flat *f = frames(1);
 	struct iomap_writeback_ctx wpc;
@@ -184,7 +192,8 @@ CASE(pending_ones_too, "H13", "What is pending when the inode is killed ends wit
 	flat_wpc(f, &wpc);
 	hand_over(f, &wpc, 0, 1);
 	ck_assert_int_eq(iomap_inode_kill(&f->inode, 0), -ETIMEDOUT);
-	ck_assert_int_eq(iomap_writeback_finish(&wpc, 0), 0);
+	f->submit = told_canceled;
+	ck_assert_int_eq(iomap_writeback_finish(&wpc, 0), -ECANCELED);
 	ck_assert_int_eq(iomap_inode_kill(&f->inode, IOMAP_FOREVER), 0);
 	written_once(f, 0, -ECANCELED);
 	flat_delete(&f);
