@@ -129,7 +129,7 @@ CASE(nowait_write_needs_no_read, "I36",
 	stop(s);
 }
 
-CASE(nowait_write_of_what_is_stable, "I47 I73",
+CASE(nowait_write_of_what_is_stable, "I47",
      "Under writeback a STABLE folio may not change: -EAGAIN, or a short count before it")
 {
 	struct stream *s = start(&(struct stream_opts){ .inode_flags = IOMAP_INODE_STABLE });

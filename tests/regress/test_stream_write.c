@@ -346,7 +346,9 @@ CASE(kill_in_the_middle_of_a_walk, "H13 I83",
 		.writeback_submit = stream_submit,
 	};
 	struct stream *s = stream_new(&(struct stream_opts){ .cache_bytes = 1 << 20 });
-	struct iomap_writeback_control wbc = { .struct_size = sizeof(wbc) };
+	struct iomap_writeback_control wbc = {
+		.struct_size = sizeof(wbc), .sync_mode = IOMAP_WB_SYNC_ALL,
+	};
 	struct iomap_writeback_ctx wpc = { .inode = &s->inode, .wbc = &wbc, .ops = &ops };
 
 	ck_assert_int_eq(stream_fill(s, 0, 100 * PAGE, 1, 0), 100 * PAGE);
