@@ -69,7 +69,7 @@ struct iomap {				/* embeddable; zeroed by the library before each begin */
 	uint16_t type, flags;
 	uint32_t spare32;
 	struct iomap_bdev *bdev;	/* may differ per map; NULL for a client without a device */
-	void *inline_data;
+	void *inline_data;		/* zero what a larger size is going to show */
 	uint64_t inline_len;		/* bytes of the buffer, not of the file */
 	void *private_data;		/* the client's, valid from begin to end, never followed */
 	uint64_t validity_cookie;	/* compared for equality by write_ops->iomap_valid */

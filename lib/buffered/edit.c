@@ -179,18 +179,29 @@ int iomapi_edit_prepare(struct iomapi_edit *e, const struct iomap_iter *iter,
 	return rc;
 }
 
+/* The inode's memory behind the end of the file may hold anything; in the folio it is zeros.  What
+ * now comes to lie inside the file goes along. */
+static void commit_inline(struct iomap_iter *iter, struct iomap_folio *folio, size_t off,
+			  size_t len)
+{
+	int64_t end = iomapi_max(iomap_inode_size(iter->inode), folio->pos), pos = iter->pos;
+	const struct iomap *map = &iter->iomap;
+	size_t gap = end < pos ? (size_t)(pos - iomapi_max(end, map->offset)) : 0;
+
+	memcpy((char *)map->inline_data + (pos - map->offset) - gap,
+	       (char *)folio->mem + off - gap, gap + len);
+	if (iter->inode->ops->dirty_inode)
+		iter->inode->ops->dirty_inode(iter->inode, IOMAP_DIRTY_INLINE);
+}
+
 void iomapi_edit_commit(struct iomap_iter *iter, struct iomap_folio *folio, size_t off, size_t len)
 {
 	size_t mask = ((size_t)1 << iter->inode->block_bits) - 1;
-	const struct iomap *map = &iter->iomap;
 
 	if (!len)
 		return;
-	if (map->type == IOMAP_INLINE) {
-		memcpy((char *)map->inline_data + (iter->pos - map->offset),
-		       (char *)folio->mem + off, len);
-		if (iter->inode->ops->dirty_inode)
-			iter->inode->ops->dirty_inode(iter->inode, IOMAP_DIRTY_INLINE);
+	if (iter->iomap.type == IOMAP_INLINE) {
+		commit_inline(iter, folio, off, len);
 		return;
 	}
 	iomapi_folio_set_uptodate(folio, off & ~mask,

@@ -413,12 +413,12 @@ static bool cached(struct iomap_inode *inode, int64_t pos)
 }
 
 /* Nothing is cached at pos.  Who reads from the start, or where the block before is cached, is
- * likely to come for the next ones. */
+ * likely to come for the next ones; but nothing is to stay behind a read that is DONTCACHE. */
 static void read_window(struct reader *r, int64_t pos, uint64_t want)
 {
 	uint64_t len = iomapi_min(want, (uint64_t)MAX_READAHEAD);
 
-	if (!pos || cached(r->inode, pos - 1))
+	if (!(r->op_flags & IOMAP_DONTCACHE) && (!pos || cached(r->inode, pos - 1)))
 		len = iomapi_max(len, (uint64_t)READAHEAD);
 	(void)readahead(r->inode, &pos, iomapi_end(pos, len), r->ops, r->read_ops, r->op_flags,
 			r->priv);
@@ -495,6 +495,17 @@ static int ready_folio(struct reader *r, int64_t pos, uint64_t want, struct ioma
 	return fill_and_wait(r, pos, want, out);
 }
 
+/* It was read.  What a DONTCACHE read brought in goes, unless somebody else came for it. */
+static void release(struct reader *r, struct iomap_folio *folio)
+{
+	if (r->op_flags & IOMAP_DONTCACHE) {
+		iomapi_folio_put_behind(r->inode, folio);
+		return;
+	}
+	iomapi_folio_wanted(folio);
+	iomap_folio_put(folio);
+}
+
 /* One folio's worth: bytes, 0 at the end of the file or where the user's memory ends. */
 static int64_t read_some(struct reader *r, int64_t pos, struct iomap_data *data)
 {
@@ -519,7 +530,7 @@ static int64_t read_some(struct reader *r, int64_t pos, struct iomap_data *data)
 	if (!done && len && iomapi_data_can_prefault(env, data) &&
 	    iomapi_data_prefault(env, data, len, true))
 		done = iomap_data_copy(env, data, (char *)folio->mem + off, len, true);
-	iomap_folio_put(folio);
+	release(r, folio);
 	return done || !len ? (int64_t)done : -EFAULT;
 }
 

@@ -3,7 +3,7 @@
  * cache/cache.c - the memory of all mappings: budget, reclaim, back pressure.
  *
  * Everything is made by iomap_cache_new: the arena, a private struct per page (a folio uses that of
- * its first page), two words of block bits per page, tree nodes.  The structs are typed memory for
+ * its first page), four words of block bits per page, tree nodes.  The structs are typed memory for
  * as long as the cache lives, so a pointer to one may be stale but never wild.
  *
  * The lru holds folios that may be clean, oldest first.  A dirty, failed or written one falls out
@@ -73,7 +73,7 @@ static size_t cached_bytes(const struct iomap_cache *cache)
 
 static size_t bits_bytes(const struct iomap_cache *cache)
 {
-	return (cache->arena.bytes >> IOMAPI_PAGE_BITS) * 2 * sizeof(*cache->bits);
+	return (cache->arena.bytes >> IOMAPI_PAGE_BITS) * 4 * sizeof(*cache->bits);
 }
 
 /* A full node serves 64 folios; twice that, and some for small files. */

@@ -229,6 +229,7 @@ struct iomapi_cached {
 	uint32_t read_pending;		/* state lock: bytes of a read that are on their way.. */
 	uint32_t read_valid;		/* ..bytes that came; for the folio of one block */
 	int32_t read_error;		/* ..the first that something did not come for */
+	bool read_parts;		/* ..some in parts of a block */
 	uint8_t block_bits;		/* of its inode, which may be gone */
 };
 static inline struct iomapi_cached *iomapi_cached(const struct iomap_folio *folio)
@@ -268,6 +269,23 @@ bool iomapi_folio_sub_write_pending(struct iomap_folio *folio, uint64_t len, int
 void iomapi_folio_end_writeback(struct iomap_folio *folio);
 /* The same for several folios of one inode: one turn of its lock for all. */
 void iomapi_folios_end_writeback(struct iomap_folio **folios, unsigned nr);
+/* Out of the cache, if it is DONTCACHE and clean, and only the tree and the caller have references.
+ * No lock held; the reference stays the caller's. */
+void iomapi_folio_drop_behind(struct iomap_inode *inode, struct iomap_folio *folio);
+static inline void iomapi_folio_put_behind(struct iomap_inode *inode, struct iomap_folio *folio)
+{
+	if (iomapi_unlikely(iomapi_load_relaxed(&folio->flags) & IOMAP_FOLIO_DONTCACHE))
+		iomapi_folio_drop_behind(inode, folio);
+	iomap_folio_put(folio);
+}
+/* Somebody uses it who did not say DONTCACHE: it stays. */
+static inline void iomapi_folio_wanted(struct iomap_folio *folio)
+{
+	if (iomapi_unlikely(iomapi_load_relaxed(&folio->flags) & IOMAP_FOLIO_DONTCACHE))
+		iomapi_and(&folio->flags, ~(uint32_t)IOMAP_FOLIO_DONTCACHE);
+}
+/* Until no read of it and no writeback is on its way; not locked by the caller. */
+int iomapi_folio_wait_io(struct iomap_folio *folio, int64_t timeout_ns);
 /* Clear flags that others wait for and wake them; the folio may be gone when the bits are off.
  * For frames as well. */
 void iomapi_folio_clear_flags(struct iomap_env *env, struct iomap_folio *folio, uint32_t flags);
@@ -326,7 +344,7 @@ struct iomap_cache {
 	struct iomap_mutex lock;	/* IOMAP_RANK_CACHE: arena, lru, dirty_inodes */
 	struct iomapi_arena arena;
 	struct iomapi_cached *cached;	/* one per page */
-	uint64_t *bits;			/* two words per page: blocks uptodate, dirty */
+	uint64_t *bits;			/* four words per page, see folio_state.c */
 	struct iomapi_nodes nodes;
 	struct iomap_list lru;		/* may be clean; oldest first */
 	struct iomap_list dirty_inodes;	/* mappings with tag DIRTY */

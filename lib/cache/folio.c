@@ -16,7 +16,8 @@
  *	clear WRITEBACK				go on; all of it may be gone
  *	wake by the word's address
  *
- * A dropped-behind folio (DONTCACHE) leaves the tree in the first step, if nobody holds it.
+ * A dropped-behind folio (DONTCACHE) leaves the tree in the first step, if nobody holds it; else
+ * whoever gives the last other reference back takes it out: a walk, a wait, a read.
  *
  * A frame is flags, write_pending and error; a client's latch stands for its lock.
  *
@@ -87,22 +88,33 @@ void iomapi_folio_clear_flags(struct iomap_env *env, struct iomap_folio *folio, 
 		iomap_env_wake(env, word, UINT32_MAX);
 }
 
-IOMAP_API int iomap_folio_wait_writeback(struct iomap_folio *folio, int64_t timeout_ns)
+/* Until it (all of them) is seen clear. */
+static int wait_clear(struct iomap_folio *folio, uint32_t flag, int64_t timeout_ns)
 {
 	struct iomap_env *env = env_of(folio);
 	int64_t deadline = 0, left = timeout_ns;
 	int rc = 0;
 
-	if (!(iomapi_load(&folio->flags) & IOMAP_FOLIO_WRITEBACK))
+	if (!(iomapi_load(&folio->flags) & flag))
 		return 0;
 	if (timeout_ns > 0)
 		deadline = iomapi_end(iomapi_now(env), (uint64_t)timeout_ns);
-	while (!rc && iomapi_load(&folio->flags) & IOMAP_FOLIO_WRITEBACK) {
-		rc = wait_flag(env, folio, IOMAP_FOLIO_WRITEBACK, left);
+	while (!rc && iomapi_load(&folio->flags) & flag) {
+		rc = wait_flag(env, folio, flag, left);
 		if (!rc && timeout_ns > 0)
 			left = iomapi_max(deadline - iomapi_now(env), 0);
 	}
-	return iomapi_load(&folio->flags) & IOMAP_FOLIO_WRITEBACK ? rc : 0;
+	return iomapi_load(&folio->flags) & flag ? rc : 0;
+}
+
+IOMAP_API int iomap_folio_wait_writeback(struct iomap_folio *folio, int64_t timeout_ns)
+{
+	return wait_clear(folio, IOMAP_FOLIO_WRITEBACK, timeout_ns);
+}
+
+int iomapi_folio_wait_io(struct iomap_folio *folio, int64_t timeout_ns)
+{
+	return wait_clear(folio, IOMAPI_FOLIO_READING | IOMAP_FOLIO_WRITEBACK, timeout_ns);
 }
 
 IOMAP_API void iomap_folio_wait_stable(struct iomap_folio *folio)
@@ -390,14 +402,12 @@ bool iomapi_folio_sub_write_pending(struct iomap_folio *folio, uint64_t len, int
 	return !left;
 }
 
-/* DONTCACHE, and nobody looks at it: it goes. */
-static bool can_drop_behind(const struct iomap_folio *folio, uint32_t flags)
+/* DONTCACHE, and nobody looks at it besides those refs: it goes. */
+static bool can_drop_behind(const struct iomap_folio *folio, uint32_t flags, uint32_t refs)
 {
-	const uint32_t keep = IOMAPI_FOLIO_KEEP & ~(uint32_t)IOMAP_FOLIO_WRITEBACK;
-
 	if (iomapi_likely(!(flags & IOMAP_FOLIO_DONTCACHE)))
 		return false;
-	return !(flags & keep) && iomapi_load(&folio->refs) == 1;
+	return !(flags & IOMAPI_FOLIO_KEEP) && iomapi_load(&folio->refs) == refs;
 }
 
 /* Mapping lock held.  False: the folio is gone. */
@@ -416,10 +426,26 @@ IOMAPI_INLINE bool end_locked(struct iomapi_mapping *mapping, struct iomap_folio
 	iomapi_assert(flags & IOMAP_FOLIO_WRITEBACK && !iomapi_load(&folio->write_pending));
 	iomapi_tree_retag(&mapping->tree, folio, 0,
 			  flags & IOMAP_FOLIO_DIRTY ? writeback : writeback | towrite);
-	if (iomapi_likely(!can_drop_behind(folio, flags)))
+	if (iomapi_likely(!can_drop_behind(folio, flags & ~(uint32_t)IOMAP_FOLIO_WRITEBACK, 1)))
 		return true;
 	iomapi_mapping_detach(mapping, folio, true);
 	return false;
+}
+
+void iomapi_folio_drop_behind(struct iomap_inode *inode, struct iomap_folio *folio)
+{
+	struct iomapi_mapping *mapping = iomapi_mapping(inode);
+	bool drop;
+
+	iomapi_mutex_lock(inode->env, &mapping->lock);
+	/* the tree's reference and ours */
+	drop = iomapi_folio_attached(folio) &&
+	       can_drop_behind(folio, iomapi_load(&folio->flags), 2);
+	if (drop)
+		iomapi_mapping_detach(mapping, folio, false);
+	iomapi_mutex_unlock(inode->env, &mapping->lock);
+	if (drop)
+		iomap_folio_put(folio);
 }
 
 /* The last step, for a folio that is still there. */

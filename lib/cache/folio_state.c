@@ -18,6 +18,11 @@
  * While bytes are pending nobody else decides: zeroing the blocks behind EOF sets their bits and
  * leaves the flag to the last completion (I18).
  *
+ * A client may answer a read in parts that are no whole blocks.  A block of which only a part has
+ * come must not be seen by a reader, who holds no lock of the folio: two more bitmaps remember it
+ * until the last completion, and which blocks had a part that failed.  They have their place behind
+ * those of all pages, where nobody else comes by.
+ *
  * Threads: the folio lock's holder changes dirty bits and attaches or frees state; completions of a
  * read, which owns the folio lock, change uptodate bits and the counter.
  */
@@ -82,6 +87,19 @@ static void state_unlock(struct iomap_folio *folio)
 	iomapi_folio_sanity(folio);
 	iomapi_rank_drop(iomapi_cached(folio)->cache->env, IOMAP_RANK_FOLIO_STATE);
 	iomapi_and(&folio->flags, ~IOMAPI_FOLIO_STATE_LOCK);
+}
+
+/* Of blocks that are read in parts: some bytes came; some did not and never will. */
+static uint64_t *came_bits(const struct iomap_folio *folio)
+{
+	const struct iomap_cache *cache = iomapi_cached(folio)->cache;
+
+	return uptodate_bits(folio) + 2 * (cache->arena.bytes >> IOMAPI_PAGE_BITS);
+}
+
+static uint64_t *lost_bits(const struct iomap_folio *folio)
+{
+	return came_bits(folio) + IOMAPI_BITMAP_WORDS(nr_blocks(folio));
 }
 
 /* Looking changes the lock's bit only. */
@@ -291,9 +309,20 @@ int iomapi_folio_start_read(struct iomap_folio *folio)
 	cached->read_pending = folio->size;
 	cached->read_valid = 0;
 	cached->read_error = 0;
+	cached->read_parts = false;
 	iomapi_or(&folio->flags, IOMAPI_FOLIO_READING);
 	state_unlock(folio);
 	return 0;
+}
+
+/* State lock held.  Blocks that came in parts: all of their bytes were asked for, and are here. */
+static void join_parts(struct iomap_folio *folio)
+{
+	unsigned words = (unsigned)IOMAPI_BITMAP_WORDS(nr_blocks(folio));
+
+	for (unsigned i = 0; i < words; i++)
+		uptodate_bits(folio)[i] |= came_bits(folio)[i] & ~lost_bits(folio)[i];
+	iomapi_cached(folio)->read_parts = false;
 }
 
 /* State lock held.  True: that was the last of them, and the folio is uptodate or it is not. */
@@ -305,36 +334,52 @@ static bool sub_locked(struct iomap_folio *folio, size_t len)
 	cached->read_pending -= (uint32_t)len;
 	if (cached->read_pending)
 		return false;
+	if (iomapi_unlikely(cached->read_parts))
+		join_parts(folio);
 	if (folio->state ? iomapi_bits_all(uptodate_bits(folio), 0, nr_blocks(folio))
 			 : cached->read_valid >= folio->size)
 		iomapi_or(&folio->flags, IOMAP_FOLIO_UPTODATE);
 	return true;
 }
 
-/*
- * State lock held.  Should a range end inside a block, the block is another range's too: one that
- * failed makes it invalid, whoever comes first; a later read asks for it again.
- */
+/* State lock held.  Blocks b of the folio have a part that came, or did not. */
+static void note_parts(struct iomap_folio *folio, struct blocks b, int error)
+{
+	struct iomapi_cached *cached = iomapi_cached(folio);
+
+	if (!cached->read_parts)
+		memset(came_bits(folio), 0,
+		       2 * IOMAPI_BITMAP_WORDS(nr_blocks(folio)) * sizeof(uint64_t));
+	cached->read_parts = true;
+	iomapi_bits_set(error ? lost_bits(folio) : came_bits(folio), b.first, b.end - b.first);
+}
+
+/* State lock held.  The blocks that lie wholly inside are there at once, those at the edges when
+ * the read is over. */
 static void arrived_locked(struct iomap_folio *folio, size_t off, size_t len, int error)
 {
 	struct iomapi_cached *cached = iomapi_cached(folio);
+	size_t mask = ((size_t)1 << cached->block_bits) - 1;
 	struct blocks b = touched(folio, off, len);
 
-	if (error) {
-		if (!cached->read_error)
-			cached->read_error = error < 0 ? error : -EIO;
-		if (folio->state)
-			iomapi_bits_clear(uptodate_bits(folio), b.first, b.end - b.first);
+	if (error && !cached->read_error)
+		cached->read_error = error < 0 ? error : -EIO;
+	cached->read_valid += error ? 0 : (uint32_t)len;
+	if (!folio->state)
 		return;
+	if ((off | len) & mask) {
+		if (off & mask)
+			note_parts(folio, (struct blocks){ b.first, b.first + 1 }, error);
+		if ((off + len) & mask)
+			note_parts(folio, (struct blocks){ b.end - 1, b.end }, error);
+		b.first += (off & mask) != 0;
+		b.end -= ((off + len) & mask) != 0;
 	}
-	cached->read_valid += (uint32_t)len;
-	if (cached->read_error) {
-		size_t block = (size_t)1 << cached->block_bits;
-
-		b.first += (off & (block - 1)) != 0;
-		b.end -= ((off + len) & (block - 1)) != 0;
-	}
-	if (folio->state && b.first < b.end)
+	if (b.first >= b.end)
+		return;
+	if (error)
+		iomapi_bits_clear(uptodate_bits(folio), b.first, b.end - b.first);
+	else
 		iomapi_bits_set(uptodate_bits(folio), b.first, b.end - b.first);
 }
 

@@ -281,9 +281,8 @@ static int lock_found(struct iomap_folio *folio, unsigned op_flags)
 	flags = iomapi_load(&folio->flags);
 	if (!(flags & IOMAPI_FOLIO_REFERENCED))
 		iomapi_or(&folio->flags, IOMAPI_FOLIO_REFERENCED);
-	/* Somebody wants it to stay. */
-	if (flags & IOMAP_FOLIO_DONTCACHE && !(op_flags & IOMAP_DONTCACHE))
-		iomapi_and(&folio->flags, ~(uint32_t)IOMAP_FOLIO_DONTCACHE);
+	if (!(op_flags & IOMAP_DONTCACHE))
+		iomapi_folio_wanted(folio);
 	__atomic_fetch_add(&iomapi_cached(folio)->cache->hits, 1, __ATOMIC_RELAXED);
 	return 0;
 }
@@ -363,7 +362,7 @@ int iomapi_mapping_wait_since(struct iomap_inode *inode, int64_t start, int64_t 
 		for (unsigned i = 0; i < nr; i++) {
 			if (!rc)
 				rc = iomap_folio_wait_writeback(folios[i], IOMAP_FOREVER);
-			iomap_folio_put(folios[i]);
+			iomapi_folio_put_behind(inode, folios[i]);
 		}
 	}
 	if (rc || iomapi_load(&iomapi_mapping(inode)->failures) == failures)

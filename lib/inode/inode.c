@@ -541,16 +541,16 @@ IOMAP_API int iomap_inode_wait_wb(struct iomap_inode *inode, uint64_t seq, int64
 	}
 }
 
-/* What a client sends in a context of its own has no number: its folios are waited for. */
+/* Reads, and the writes of a client without ioends, are counted nowhere but in their folios. */
 static int wait_folios(struct iomap_inode *inode, int64_t deadline)
 {
 	struct iomap_folio *folio;
-	int64_t pos = 0;
 	int rc = 0;
 
-	while (!rc && iomapi_mapping_tagged(inode, &pos, IOMAP_MAX_POS, IOMAPI_TAG_WRITEBACK,
-					    &folio, 1)) {
-		rc = iomap_folio_wait_writeback(folio, iomapi_time_left(inode->env, deadline));
+	for (int64_t pos = 0; !rc;) {
+		if (!iomapi_mapping_folios(inode, &pos, IOMAP_MAX_POS, &folio, 1))
+			return 0;
+		rc = iomapi_folio_wait_io(folio, iomapi_time_left(inode->env, deadline));
 		iomap_folio_put(folio);
 	}
 	return rc;

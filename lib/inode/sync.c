@@ -17,6 +17,7 @@
 #include "inode/inode.h"
 
 #include <iomap/bdev.h>
+#include <iomap/req.h>
 
 #include "base/log.h"
 #include "base/trace.h"
@@ -136,5 +137,24 @@ IOMAP_API int iomap_file_sync(struct iomap_file *file, int64_t start, int64_t en
 	iomapi_trace(inode->env, .event = IOMAP_TRACE_FILE_SYNC, .result = rc, .inode = inode,
 		     .bdev = inode->bdev, .pos = start, .len = (uint64_t)(end - start),
 		     .flags = datasync);
+	return rc;
+}
+
+IOMAP_API int64_t iomap_req_sync(struct iomap_req *req, int64_t done)
+{
+	uint32_t flags = req->flags & (IOMAP_REQ_DSYNC | IOMAP_REQ_SYNC);
+	int rc;
+
+	/* the file's flags have other numbers */
+	if (req->file->flags & IOMAP_FILE_DSYNC)
+		flags |= IOMAP_REQ_DSYNC;
+	if (req->file->flags & IOMAP_FILE_SYNC)
+		flags |= IOMAP_REQ_SYNC;
+	if (done <= 0 || !flags)
+		return done;
+	rc = iomap_file_sync(req->file, req->pos - done, req->pos, !(flags & IOMAP_REQ_SYNC));
+	if (!rc)
+		return done;
+	req->pos -= done;
 	return rc;
 }

@@ -52,6 +52,9 @@ void iomapi_range_written(struct iomap_inode *inode, struct iomap_folio *folio, 
 IOMAP_API void iomap_finish_folio_write(struct iomap_inode *inode, struct iomap_folio *folio,
 					uint64_t len, int error)
 {
+	/* of the dead nobody can note that it arrived: as for an ioend, it counts as not written */
+	if (!error)
+		error = iomap_volume_error(inode->volume);
 	if (error)
 		iomap_inode_set_error(inode, error);
 	iomapi_range_written(inode, folio, len, error);

@@ -140,7 +140,8 @@ static bool enough(const struct walk *w)
 	return w->wpc->wbc->bytes_queued >= w->limit;
 }
 
-/* What was offered goes to the hook with the error; there is no use in offering more. */
+/* Volume and inode: what was offered goes to the hook with the error; there is no use in offering
+ * more. */
 static bool is_alive(struct walk *w)
 {
 	int rc = iomapi_inode_gone(w->wpc->inode);
@@ -160,7 +161,7 @@ static int64_t walk_range(struct walk *w, int64_t pos, int64_t end, enum iomapi_
 		nr = iomapi_mapping_tagged(inode, &pos, end, tag, folios, BATCH);
 		for (i = 0; i < nr && !enough(w); i++) {
 			visit(w, folios[i]);
-			iomap_folio_put(folios[i]);
+			iomapi_folio_put_behind(inode, folios[i]);
 		}
 		if (i < nr)
 			pos = folios[i]->pos;

@@ -348,7 +348,7 @@ int64_t m_write_flags(struct m_file *f, int64_t pos, const void *buf, size_t len
 			f->ref_size = req.pos;
 	}
 	iomap_inode_unlock(&f->inode);
-	return n;
+	return iomap_req_sync(&req, n);
 }
 
 int64_t m_write(struct m_file *f, int64_t pos, const void *buf, size_t len)
@@ -380,10 +380,10 @@ static void compare(struct m_file *f, int64_t pos, const uint8_t *buf, int64_t n
 				     (long long)(pos + i), buf[i], f->ref[pos + i]);
 }
 
-int64_t m_read(struct m_file *f, int64_t pos, void *buf, size_t len)
+int64_t m_read_flags(struct m_file *f, int64_t pos, void *buf, size_t len, unsigned flags)
 {
 	struct iovec iov = { .iov_base = buf, .iov_len = len };
-	struct iomap_req req = { .file = &f->file, .pos = pos };
+	struct iomap_req req = { .file = &f->file, .pos = pos, .flags = flags };
 	struct iomap_data data;
 	int64_t n;
 
@@ -394,6 +394,11 @@ int64_t m_read(struct m_file *f, int64_t pos, void *buf, size_t len)
 		compare(f, pos, buf, n);
 	iomap_inode_unlock(&f->inode);
 	return n;
+}
+
+int64_t m_read(struct m_file *f, int64_t pos, void *buf, size_t len)
+{
+	return m_read_flags(f, pos, buf, len, 0);
 }
 
 bool m_content_ok(struct m_file *f)

@@ -193,7 +193,9 @@ void m_file_free(struct m_file **file);		/* DISCARDs what is cached */
 /* Through the cache; the library's answer.  read compares what it got with the bytes it must be. */
 int64_t m_write(struct m_file *f, int64_t pos, const void *buf, size_t len);
 int64_t m_read(struct m_file *f, int64_t pos, void *buf, size_t len);
+/* The same with flags of the request; a write that is DSYNC or SYNC is synced. */
 int64_t m_write_flags(struct m_file *f, int64_t pos, const void *buf, size_t len, unsigned flags);
+int64_t m_read_flags(struct m_file *f, int64_t pos, void *buf, size_t len, unsigned flags);
 /* A pattern of seed instead of a buffer, and the whole content compared. */
 int64_t m_fill(struct m_file *f, int64_t pos, size_t len, unsigned seed);
 bool m_content_ok(struct m_file *f);
