@@ -372,13 +372,11 @@ int iomapi_mapping_wait_since(struct iomap_inode *inode, int64_t start, int64_t 
 
 IOMAP_API int iomap_mapping_wait_range(struct iomap_inode *inode, int64_t start, int64_t end)
 {
-	struct iomapi_mapping *mapping = iomapi_mapping(inode);
+	iomap_word failures = iomapi_load(&iomapi_mapping(inode)->failures);
 
 	if (start < 0 || end < start)
 		return -EINVAL;
-	if (!iomapi_mapping_has(inode, IOMAPI_TAG_WRITEBACK))
-		return 0;
-	return iomapi_mapping_wait_since(inode, start, end, iomapi_load(&mapping->failures));
+	return iomapi_mapping_wait_since(inode, start, end, failures);
 }
 
 IOMAP_API int iomap_mapping_write_and_wait_range(struct iomap_inode *inode, int64_t start,

@@ -171,17 +171,38 @@ int t_device_try(struct t_device *d, enum t_device_kind kind, const char *rest, 
 	return try_kind(d, kind, rest, flags, NULL);
 }
 
+static void file_rest(char *rest, size_t size)
+{
+	char path[128];
+
+	t_temp_path(path, sizeof(path), "device");
+	snprintf(rest, size, "%s,size=16m,create", path);
+}
+
 static int start_file(struct t_device *d, enum t_device_kind kind,
 		      const struct iomap_ioq_opts *given)
 {
-	char path[128], rest[192];
+	char rest[192];
 	int rc;
 
-	t_temp_path(path, sizeof(path), "device");
-	snprintf(rest, sizeof(rest), "%s,size=16m,create", path);
+	file_rest(rest, sizeof(rest));
 	rc = try_kind(d, kind, rest, 0, given);
 	t_temp_remove();		/* open or not: what is open lives on */
 	return rc;
+}
+
+bool t_device_spec(enum t_device_kind kind, char *spec, size_t size)
+{
+	struct t_device d;
+	char rest[192];
+	int rc;
+
+	file_rest(rest, sizeof(rest));
+	rc = t_device_try(&d, kind, rest, 0);
+	t_device_stop(&d);
+	ck_assert(!rc || rc == -ENOTSUP);
+	snprintf(spec, size, "%s:%s", t_device_scheme(kind), rest);
+	return !rc;
 }
 
 static int start_loop(struct t_device *d, enum t_device_kind kind)

@@ -44,6 +44,9 @@ const char *t_device_scheme(enum t_device_kind kind);
 /* Open what is there already, as the kind does it: "uring:" and the rest.  Kinds T_FILE to T_AUTO;
  * the first error, -ENOTSUP: not here; stop it in any case. */
 int t_device_try(struct t_device *d, enum t_device_kind kind, const char *rest, unsigned flags);
+/* What a fresh file of that kind, T_FILE to T_AUTO, is opened by: it lies in this test's directory
+ * until t_temp_remove.  False: the kind is not here. */
+bool t_device_spec(enum t_device_kind kind, char *spec, size_t size);
 /* "mem:m" with more options, on an ioq with those */
 void t_device_start_mem(struct t_device *d, const char *options, const struct iomap_ioq_opts *opts);
 void t_device_stop(struct t_device *d);

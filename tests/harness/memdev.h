@@ -38,6 +38,7 @@ void t_mem_release_all(struct t_mem *mem);
  * nth 0: no more of that op fail. */
 void t_mem_fail(struct t_mem *mem, enum iomap_bio_op op, unsigned nth, unsigned count, int error,
 		uint64_t addr);
+void t_mem_heal(struct t_mem *mem);		/* no failure is planned any more */
 void t_mem_repeat(struct t_mem *mem);		/* the next one comes out of reap twice */
 void t_mem_busy(struct t_mem *mem, unsigned n);	/* the next n queue() calls say BUSY */
 /* The log of requests since open or the last reset. */

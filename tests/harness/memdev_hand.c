@@ -94,6 +94,13 @@ void t_mem_fail(struct t_mem *mem, enum iomap_bio_op op, unsigned nth, unsigned 
 	pthread_mutex_unlock(&t_mem_lock);
 }
 
+void t_mem_heal(struct t_mem *mem)
+{
+	pthread_mutex_lock(&t_mem_lock);
+	mem->nr_faults = 0;
+	pthread_mutex_unlock(&t_mem_lock);
+}
+
 void t_mem_repeat(struct t_mem *mem)
 {
 	pthread_mutex_lock(&t_mem_lock);

@@ -185,7 +185,6 @@ static void make_cache(struct flat *f)
 	};
 
 	ck_assert_int_eq(iomap_cache_new(f->t.env, &opts, &f->cache), 0);
-	ck_assert_int_eq(iomap_volume_new(f->t.env, f->cache, &volume_ops, f, &f->volume), 0);
 }
 
 static void make_inode(struct flat *f)
@@ -228,6 +227,9 @@ struct flat *flat_new(const struct flat_opts *opts)
 		make_frames(f);
 	else
 		make_cache(f);
+	if (!f->opts.frames || f->opts.in_volume)
+		ck_assert_int_eq(iomap_volume_new(f->t.env, f->cache, &volume_ops, f, &f->volume),
+				 0);
 	make_inode(f);
 	return f;
 }

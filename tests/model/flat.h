@@ -35,6 +35,7 @@ struct flat_opts {
 	int64_t size;			/* of the file; default FLAT_FILE */
 	unsigned frames;		/* how many; 0: a cached file */
 	uint32_t frame_size;		/* default 4096 */
+	bool in_volume;			/* frames too: a volume without a cache */
 	bool no_complete;		/* no complete_ioends: the library does it */
 	bool trace;
 	struct iomap_env_opts env;

@@ -456,17 +456,3 @@ int m_evict(struct m_file *f)
 	__atomic_store_n(&f->going, 0, __ATOMIC_SEQ_CST);
 	return rc;
 }
-
-void m_share(struct m_file *f)
-{
-	struct m_model *m = f->m;
-
-	ck_assert(m->opts.cow);
-	ck_assert_int_eq(m_sync(f), 0);
-	iomap_mutex_lock(m->env, &f->extents);
-	for (unsigned b = 0; b < M_MAX_FILE / m->block_size; b++)
-		if (f->data[b].type == IOMAP_MAPPED)
-			f->data[b].shared = true;
-	m_changed(f);
-	iomap_mutex_unlock(m->env, &f->extents);
-}

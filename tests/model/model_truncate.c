@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * model_truncate.c - what takes both locks of a file: zero, truncate, punch, insert; and unshare.
+ * model_truncate.c - what takes both locks of a file: zero, truncate, punch, insert, share; and
+ * unshare.
  *
  * A truncate that cuts or grows a block zeroes the rest of it in the cache and waits until that is
  * on the device, before the size on disk can say otherwise: else a crash in between would bring the
@@ -48,12 +49,29 @@ int m_unshare(struct m_file *f, int64_t pos, uint64_t len)
 	return rc;
 }
 
+/* Nobody makes anything dirty in place between the sync and the mark. */
+void m_share(struct m_file *f)
+{
+	struct m_model *m = f->m;
+
+	ck_assert(m->opts.cow);
+	lock(f);
+	ck_assert_int_eq(m_sync(f), 0);
+	iomap_mutex_lock(m->env, &f->extents);
+	for (unsigned b = 0; b < M_MAX_FILE / m->block_size; b++)
+		if (f->data[b].type == IOMAP_MAPPED)
+			f->data[b].shared = true;
+	m_changed(f);
+	iomap_mutex_unlock(m->env, &f->extents);
+	unlock(f);
+}
+
 static void set_disk_size(struct m_file *f, int64_t size)
 {
 	struct m_model *m = f->m;
 
 	iomap_mutex_lock(m->env, &f->extents);
-	f->disk_size = size;
+	__atomic_store_n(&f->disk_size, size, __ATOMIC_RELAXED);
 	m_changed(f);
 	iomap_mutex_unlock(m->env, &f->extents);
 }

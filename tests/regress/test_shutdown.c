@@ -3,6 +3,7 @@
  * test_shutdown.c - a client declares its volume dead: what fails, what goes on, what is kept.
  */
 #include "harness/memdev.h"
+#include "model/flat.h"
 #include "model/model.h"
 
 #define PAGE	4096
@@ -336,6 +337,76 @@ CASE(declared_by_the_log, "O12",
 	ck_assert_int_eq(iomap_file_check_error(&s.other), DEAD);
 	ck_assert_int_eq(iomap_volume_sync(s.m->volume), DEAD);
 	stop(&s);
+}
+
+/* ---- frames ---- */
+
+static unsigned nr_told(const struct flat *f, unsigned i, int error)
+{
+	unsigned n = 0;
+
+	for (unsigned k = 0; k < f->nr_written; k++)
+		if (f->written[k].folio == &f->frames[i]) {
+			ck_assert_int_eq(f->written[k].error, error);
+			n++;
+		}
+	return n;
+}
+
+/* Frames 0 and 1 are with the client, 2 and 3 with the device, 4 and 5 not yet sent. */
+static void spread_frames(struct flat *f, struct iomap_writeback_ctx *wpc)
+{
+	flat_wpc(f, wpc);
+	for (unsigned i = 0; i < 6; i++) {
+		ck_assert_int_eq(iomap_writeback_reserve(wpc, 2), 0);
+		ck_assert_int_eq(flat_frame(f, wpc, i), 0);
+		if (i % 2 == 0)
+			continue;
+		f->take = i == 1;
+		t_mem_hold(f->mem, true);
+		if (i < 5)
+			ck_assert_int_eq(iomap_writeback_kick(wpc), 0);
+	}
+	flat_poll(f);
+	ck_assert_uint_eq(f->nr_held, 1);
+	ck_assert_uint_eq(t_mem_nr_held(f->mem), 1);
+	f->take = false;
+}
+
+static void frames_die(unsigned flags)
+{
+	struct flat *f = flat_new(&(struct flat_opts){
+		.frames = 8, .in_volume = true, .no_complete = true, .trace = true,
+	});
+	struct iomap_writeback_ctx wpc;
+	struct iomap_file other;
+
+	f->wbc.flags = flags;
+	ck_assert_int_eq(iomap_file_open(&other, &f->inode, 0), 0);
+	spread_frames(f, &wpc);
+	iomap_volume_shutdown(f->volume, DEAD);
+	ck_assert_int_eq(flat_frame(f, &wpc, 6), DEAD);
+	ck_assert_uint_eq(iomap_folio_flags(&f->frames[6]) & IOMAP_FOLIO_WRITEBACK, 0);
+	ck_assert_int_eq(iomap_writeback_finish(&wpc, 0), DEAD);
+	flat_submit_held(f, 0);
+	flat_settle(f);
+	for (unsigned i = 0; i < 6; i++)
+		ck_assert_msg(nr_told(f, i, DEAD) == 1, "frame %u", i);
+	ck_assert_uint_eq(f->nr_written, 6);
+	ck_assert_int_eq(iomap_file_check_error(&f->file), DEAD);
+	ck_assert_int_eq(iomap_file_check_error(&f->file), 0);
+	ck_assert_int_eq(iomap_file_check_error(&other), DEAD);
+	ck_assert_int_eq(iomap_file_check_error(&other), 0);
+	ck_assert_int_eq(flat_sync(f), DEAD);
+	iomap_file_close(&other);
+	flat_delete(&f);
+}
+
+CASE(frames_of_a_dead_volume, "H12 O11 O12 O21",
+     "Held, in flight, not yet sent: each frame is told once, with the error; a new one is refused")
+{
+	frames_die(0);
+	frames_die(IOMAP_WB_ISOLATE);
 }
 
 MAIN()

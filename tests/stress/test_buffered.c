@@ -190,12 +190,13 @@ CASE_TIMEOUT(threads_with_checksums, "R39",
 
 /* ---- one folio, two completions at once ---- */
 
-#define BLOCK 1024u
-#define ROUNDS 20000
+#define BLOCK	512u
+#define FOLIO	65536u
+#define NR_COMPLETIONS 2000000u		/* a million by each of two threads */
+#define ROUNDS	(NR_COMPLETIONS / (FOLIO / BLOCK))
 
 struct pair {
 	struct iomap_folio *folio;
-	unsigned rounds;
 	iomap_word round;		/* bumped to start both */
 	iomap_word done;		/* two per round */
 };
@@ -218,10 +219,10 @@ static void *finish_half(void *arg)
 	struct half *h = arg;
 	struct pair *p = h->p;
 
-	for (uint32_t i = 1; i <= p->rounds; i++) {
+	for (uint32_t i = 1; i <= ROUNDS; i++) {
 		while (__atomic_load_n(&p->round, __ATOMIC_ACQUIRE) != i)
 			sched_yield();
-		for (size_t off = h->off; off < 4096; off += 2 * BLOCK)
+		for (size_t off = h->off; off < FOLIO; off += 2 * BLOCK)
 			iomap_finish_folio_read(p->folio, off, BLOCK, 0);
 		__atomic_fetch_add(&p->done, 1, __ATOMIC_ACQ_REL);
 	}
@@ -229,12 +230,12 @@ static void *finish_half(void *arg)
 }
 
 CASE_TIMEOUT(two_completions_at_once, "R30 I19",
-	     "Blocks that arrive on two threads make the folio uptodate, each time", 20)
+	     "Two million blocks arrive on two threads: each folio is uptodate, each time", 60)
 {
 	const struct iomap_read_ops ops = {
 		.struct_size = sizeof(ops), .read_folio_range = keep_pending,
 	};
-	struct pair p = { .rounds = t_sanitized() ? ROUNDS / 10 : ROUNDS };
+	struct pair p = { .round = 0 };
 	struct half halves[2] = { { &p, 0 }, { &p, BLOCK } };
 	pthread_t threads[2];
 	struct m_model *m;
@@ -242,16 +243,16 @@ CASE_TIMEOUT(two_completions_at_once, "R30 I19",
 	struct t_env t;
 
 	t_env_start(&t, NULL);
-	m = m_open(&t, &(struct m_opts){ .block_bits = 10, .max_folio = 4096 });
+	m = m_open(&t, &(struct m_opts){ .block_bits = 9, .max_folio = FOLIO });
 	f = m_file_new(m);
-	ck_assert_int_eq(m_fill(f, 0, 4096, 1), 4096);
+	ck_assert_int_eq(m_fill(f, 0, FOLIO, 1), FOLIO);
 	ck_assert_int_eq(m_drop_cache(f), 0);
 	for (unsigned i = 0; i < 2; i++)
 		ck_assert_int_eq(pthread_create(&threads[i], NULL, finish_half, &halves[i]), 0);
-	for (uint32_t i = 1; i <= p.rounds; i++) {
+	for (uint32_t i = 1; i <= ROUNDS; i++) {
 		uint32_t flags;
 
-		if (iomap_mapping_get_folio(&f->inode, 0, 4096, IOMAP_WRITE, &p.folio))
+		if (iomap_mapping_get_folio(&f->inode, 0, FOLIO, IOMAP_WRITE, &p.folio))
 			ck_abort_msg("round %u: no folio", i);
 		iomap_read_folio(p.folio, &m->ops, &ops, NULL);
 		__atomic_store_n(&p.round, i, __ATOMIC_RELEASE);
