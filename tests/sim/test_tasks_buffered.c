@@ -5,8 +5,7 @@
  * Whoever changes the file takes its I/O lock, under which the model keeps the bytes that it must
  * have: so there is a serial order, and in the end cache, device and space must agree with it.
  */
-#include "model/model.h"
-#include "sim/tasks.h"
+#include "sim/tasks_file.h"
 
 #define PAGE		4096u
 #define PAGES		6u
@@ -54,22 +53,6 @@ static void open_files(struct iomap_sim *sim, struct files *x)
 	t_env_start(&x->t, &env);
 	x->m = m_open(&x->t, &opts);
 	x->f = m_file_new(x->m);
-}
-
-/* One serial order: memory, device and space say the same. */
-static int judge(struct iomap_sim *sim, struct files *x)
-{
-	if (!m_content_ok(x->f))
-		return iomap_sim_fail(sim, "O43", "the content is of no serial order");
-	if (m_sync(x->f))
-		return iomap_sim_fail(sim, "O43", "the last sync failed");
-	if (!m_device_equals_model(x->f))
-		return iomap_sim_fail(sim, "O43", "the device is of no serial order");
-	if (!m_balanced(x->m) || x->m->nr_reserved)
-		return iomap_sim_fail(sim, "O36", "space is lost");
-	if (m_drop_cache(x->f) || !m_content_ok(x->f))
-		return iomap_sim_fail(sim, "O43", "the cache hid it");
-	return 0;
 }
 
 static void close_files(struct files *x)
@@ -164,7 +147,7 @@ static int race(struct iomap_sim *sim, struct files *x, const task *tasks, unsig
 	if (!rc)
 		rc = iomap_sim_join(sim);
 	if (!rc)
-		rc = judge(sim, x);
+		rc = tasks_judge_file(sim, x->f);
 	close_files(x);
 	return rc;
 }
@@ -320,7 +303,7 @@ static int read_and_cut(struct iomap_sim *sim, void *arg)
 	if (!rc)
 		rc = look_at_reads(sim, r);
 	if (!rc)
-		rc = judge(sim, x);
+		rc = tasks_judge_file(sim, x->f);
 	close_files(x);
 	return rc;
 }

@@ -4,6 +4,7 @@
  * threads that come, reap for a while and go.  Every queued frame is told exactly once, with the
  * content that was sent, and nobody sleeps for ever.
  */
+#include "harness/devices.h"
 #include "harness/thread.h"
 #include "model/flat.h"
 
@@ -280,6 +281,39 @@ CASE_TIMEOUT(a_log_holds_some, "H12 H13 H14",
 	all_told_once();
 	none_failed();
 	stop();
+}
+
+/* Each frame lies where it belongs. */
+static void frames_are_there(void)
+{
+	uint8_t *mem = t_buffer(FRAME, 0);
+
+	for (unsigned i = 0; i < NR_FRAMES; i++) {
+		ck_assert_int_eq(t_io(house.f->bdev, IOMAP_BIO_READ, (uint64_t)i * FRAME, mem,
+				      FRAME, 0), 0);
+		ck_assert_int_eq(mem[0], 'a' + (int)(i % 26));
+		ck_assert(!memcmp(mem, mem + 1, FRAME - 1));
+	}
+}
+
+CASE_TIMEOUT(over_real_devices, "H12 H14",
+	     "The same with files: in place, by asynchronous I/O, by rings", 90)
+{
+	static const enum t_device_kind kinds[] = { T_FILE, T_AIO, T_URING };
+	char spec[256];
+
+	for (unsigned i = 0; i < 3; i++) {
+		if (t_device_spec(kinds[i], spec, sizeof(spec))) {
+			open_house(spec, true, i == 1);
+			t_temp_remove();
+			run();
+			all_told_once();
+			none_failed();
+			frames_are_there();
+			stop();
+		}
+		t_temp_remove();
+	}
 }
 
 CASE_TIMEOUT(a_bad_sector, "H12",
