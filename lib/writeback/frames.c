@@ -259,7 +259,7 @@ int iomapi_writeback_frame(struct iomap_writeback_ctx *wpc, struct iomap_folio *
 
 	iomapi_trace(inode->env, .event = IOMAP_TRACE_WRITEBACK_FOLIO, .inode = inode,
 		     .pos = folio->pos, .len = size);
-	iomapi_folio_start_writeback(folio);
+	iomapi_frame_start_writeback(folio);
 	iomapi_folio_clear_dirty(folio, 0, size);
 	iomapi_folio_settle_dirty(folio);
 	iomapi_offer_range(wpc, folio, 0, size, IOMAP_MAX_POS, &offer);

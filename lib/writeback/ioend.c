@@ -487,6 +487,7 @@ static __attribute__((noinline)) int64_t add_any(struct iomap_writeback_ctx *wpc
 						 struct iomap_folio *folio, int64_t pos,
 						 uint64_t len, int64_t end_pos, char *mem)
 {
+	iomapi_wpc(wpc)->adds++;
 	return add(&(struct adding){ .wpc = wpc, .folio = folio, .mem = mem, .pos = pos,
 				     .end_pos = end_pos, .len = len });
 }
@@ -538,7 +539,6 @@ IOMAP_API int64_t iomap_add_to_ioend(struct iomap_writeback_ctx *wpc, struct iom
 	struct iomapi_ioend *px;
 	struct iomap_bvec *seg;
 
-	st->adds++;
 	if (!wpc->wb_ctx)
 		return add_any(wpc, folio, pos, len, end_pos, from);
 	px = iomapi_ioend(wpc->wb_ctx);

@@ -102,7 +102,7 @@ struct iomapi_wpc {			/* lies in wpc->opaque */
 	uint16_t state;			/* IOMAPI_WPC_* */
 	uint16_t why;			/* the next ioend begins, if nothing better is known */
 	uint32_t added;			/* bytes taken by iomap_add_to_ioend.. */
-	uint32_t adds;			/* ..and how often it was called; both wrap */
+	uint32_t adds;			/* ..and how often it did so the long way; both wrap */
 	uint32_t unit;			/* wbc->grain and atomic_bytes and the block: the largest */
 	uint32_t offered_len;		/* the range that the client has now.. */
 	int64_t offered_pos, offered_end;	/* ..and the end of the file for it */
