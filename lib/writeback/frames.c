@@ -59,7 +59,7 @@ int iomapi_wpc_start(struct iomap_writeback_ctx *wpc)
 	rc = check_wbc(wpc->inode, wpc->wbc, &st->unit);
 	if (rc)
 		return rc;
-	iomap_list_init(&wpc->ready);
+	iomapi_list_init(&wpc->ready);
 	st->state |= IOMAPI_WPC_STARTED;
 	st->why = IOMAP_WHY_FIRST;
 	return 0;
@@ -72,7 +72,7 @@ void iomapi_close(struct iomap_writeback_ctx *wpc, enum iomap_trace_why why)
 	if (!node)
 		return;
 	wpc->wb_ctx = NULL;
-	iomap_list_add_tail(&wpc->ready, node);
+	iomapi_list_add_tail(&wpc->ready, node);
 	iomapi_wpc(wpc)->why = (uint16_t)why;
 }
 
@@ -88,11 +88,11 @@ int iomapi_submit_ready(struct iomap_writeback_ctx *wpc, int error)
 	struct iomap_list *node;
 	int first = 0;
 
-	if (iomapi_likely(iomap_list_empty(&wpc->ready)))
+	if (iomapi_likely(iomapi_list_empty(&wpc->ready)))
 		return 0;
 	if (!error)
 		error = iomap_volume_error(wpc->inode->volume);
-	while ((node = iomap_list_pop(&wpc->ready))) {
+	while ((node = iomapi_list_pop(&wpc->ready))) {
 		int rc = wpc->ops->writeback_submit(wpc, node, error);
 
 		first = first ? first : rc;
@@ -151,7 +151,7 @@ static int make_progress(struct iomap_writeback_ctx *wpc, uint32_t seen)
 {
 	const iomap_word *freed = iomapi_bio_pool_freed(iomapi_writeback(wpc->inode->env)->pool);
 
-	if (!iomap_list_empty(&wpc->ready))
+	if (!iomapi_list_empty(&wpc->ready))
 		return iomapi_submit_ready(wpc, 0);
 	if (!wpc->wb_ctx)
 		return 1;

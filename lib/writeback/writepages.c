@@ -96,6 +96,8 @@ ASIDE bool reserve_ioend(struct walk *w)
 {
 	int hook_error = 0, rc;
 
+	if (!iomap_volume_error(w->wpc->inode->volume) && iomapi_ioend_reserve_one(w->wpc))
+		return true;
 	rc = iomapi_reserve(w->wpc, 1, true, &hook_error);
 	note(w, hook_error);
 	note(w, rc);
