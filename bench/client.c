@@ -53,9 +53,16 @@ static int64_t range(struct iomap_writeback_ctx *wpc, struct iomap_folio *folio,
 	return iomap_add_to_ioend(wpc, folio, pos, len, end_pos, NULL);
 }
 
+static int submit(struct iomap_writeback_ctx *wpc, void *wb_ctx, int error)
+{
+	const struct iomap_ioend *ioend = wb_ctx;
+
+	CLIENT(wpc->inode)->sent += ioend->bio.len;
+	return iomap_ioend_writeback_submit(wpc, wb_ctx, error);
+}
+
 static const struct iomap_writeback_ops wb_ops = {
-	.struct_size = sizeof(wb_ops), .writeback_range = range,
-	.writeback_submit = iomap_ioend_writeback_submit,
+	.struct_size = sizeof(wb_ops), .writeback_range = range, .writeback_submit = submit,
 };
 
 static int writepages(struct iomap_inode *inode, struct iomap_writeback_control *wbc)
