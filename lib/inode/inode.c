@@ -434,7 +434,7 @@ void iomapi_inode_ioend_end(struct iomap_inode *inode, struct iomap_ioend *ioend
 
 	iomapi_mutex_lock(env, &in->wb_lock);
 	iomapi_list_del(&ioend->inflight);
-	iomapi_add(&in->wb_done, 1);
+	iomapi_store(&in->wb_done, in->wb_done + 1);
 	iomapi_mutex_unlock(env, &in->wb_lock);
 	iomapi_wake_after(env, &in->wb_done);
 }

@@ -147,7 +147,7 @@ static void finish_one(struct iomap_ioend *ioend, int error)
 		ioend = parent;
 	}
 	iomapi_ioend_error(ioend, error);
-	if (!iomapi_sub(&ioend->remaining, 1))
+	if (iomapi_ioend_last_part(&ioend->remaining))
 		complete(iomapi_ioend(ioend));
 }
 

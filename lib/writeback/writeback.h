@@ -88,6 +88,12 @@ static inline struct iomapi_ioend *iomapi_ioend(struct iomap_ioend *ioend)
 	return iomap_container_of(ioend, struct iomapi_ioend, ioend);
 }
 
+/* One part less; true: it was the last.  Who has the last one is alone with the count. */
+static inline bool iomapi_ioend_last_part(iomap_word *parts)
+{
+	return iomapi_load(parts) == 1 || !iomapi_sub(parts, 1);
+}
+
 /* Segments of a range whose piece failed carry a mark in their owner, a pointer to a folio. */
 static inline struct iomap_folio *iomapi_seg_folio(const struct iomap_bvec *seg)
 {
