@@ -6,7 +6,7 @@
  * written by one pass: from the call of iomap_writepages (the first iomap_writeback_folio) until
  * everything is clean.  Making them dirty is not measured.  Prints nanoseconds per page, the median
  * of all passes, of the wall clock and of this process's CPUs; allocations and device requests of
- * one pass.
+ * one pass, and how many bytes these wrote for each dirty one.
  *
  * With --peer somebody else writes the same pages to the same device in turn (peer.h), and the
  * ratio of CPU is printed.  Of a device that the kernel's file system shares, ours is the second
@@ -48,7 +48,7 @@ struct bench {
 	int64_t *pos;			/* of the pages, ascending */
 	struct iomap_folio *folios;	/* frames */
 	char *memory;
-	uint64_t bios;			/* of the last pass */
+	uint64_t bios, sent;		/* of the last pass: requests, bytes */
 	struct peer *peer;
 	char *peer_memory;
 };
@@ -132,6 +132,7 @@ static int make_dirty(void *arg)
 		iomap_folio_mark_dirty(&b->folios[i], 0, PAGE);
 	}
 	b->bios = client_nr_bios(&b->client);
+	b->sent = b->client.sent;
 	return rc;
 }
 
@@ -245,20 +246,22 @@ static void print(const struct bench *b, const struct runner *ours, const struct
 {
 	const struct options *o = &b->opts;
 	const char *what = o->frames ? "frames" : "cached", *name = peer ? o->peer->name : NULL;
+	const double per_dirty = (double)b->sent / (double)(o->pages * PAGE);
 
 	if (o->json) {
 		printf("{\"bench\":\"writeback\",\"device\":\"%s\",\"pattern\":\"%s\","
 		       "\"kind\":\"%s\",\"shared_memory\":%s,\"pages\":%" PRIu64 ",\"repeat\":%u,"
-		       "\"bios\":%" PRIu64 ",\"large_folios\":%s,", o->device,
-		       pattern_names[o->pattern], what, o->frames ? "true" : "false", o->pages,
-		       o->repeat, b->bios, o->large_folios ? "true" : "false");
+		       "\"bios\":%" PRIu64 ",\"written_per_dirty\":%.4f,\"large_folios\":%s,",
+		       o->device, pattern_names[o->pattern], what, o->frames ? "true" : "false",
+		       o->pages, o->repeat, b->bios, per_dirty, o->large_folios ? "true" : "false");
 		measure_json(ours, peer, name, "page", o->pages);
 		puts("}");
 		return;
 	}
 	printf("%s %s, %" PRIu64 " pages of %u bytes on %s, median of %u\n", what,
 	       pattern_names[o->pattern], o->pages, PAGE, o->device, o->repeat);
-	printf("  %s; %" PRIu64 " bios in a pass\n", iomap_ioq_reason(b->client.ioq), b->bios);
+	printf("  %s; %" PRIu64 " bios in a pass, %.4f bytes written for each dirty one\n",
+	       iomap_ioq_reason(b->client.ioq), b->bios, per_dirty);
 	if (o->frames)
 		printf("  frames share %u pages of memory; until all are told they are written\n",
 		       SHARED_PAGES);
@@ -283,6 +286,7 @@ static int run(struct bench *b)
 		return 1;
 	}
 	b->bios = client_nr_bios(&b->client) - b->bios;
+	b->sent = b->client.sent - b->sent;
 	print(b, &ours, peer);
 	return 0;
 }

@@ -19,6 +19,7 @@ struct client {
 	struct iomap_inode inode;
 	uint64_t base;
 	uint64_t nr_written;		/* folios told to be */
+	uint64_t sent;			/* bytes of all ioends so far */
 	int error;			/* of one of them */
 };
 

@@ -49,6 +49,37 @@ static inline int64_t iomapi_end(int64_t pos, uint64_t len)
 	return len > (uint64_t)(IOMAP_MAX_POS - pos) ? IOMAP_MAX_POS : pos + (int64_t)len;
 }
 
+/* ---- a circular list through its members; the public calls, list.c, are these ---- */
+static inline void iomapi_list_init(struct iomap_list *head)
+{
+	head->next = head->prev = head;
+}
+static inline bool iomapi_list_empty(const struct iomap_list *head)
+{
+	return head->next == head;
+}
+static inline void iomapi_list_add_tail(struct iomap_list *head, struct iomap_list *node)
+{
+	node->next = head;
+	node->prev = head->prev;
+	head->prev->next = node;
+	head->prev = node;
+}
+static inline void iomapi_list_del(struct iomap_list *node)
+{
+	node->next->prev = node->prev;
+	node->prev->next = node->next;
+	iomapi_list_init(node);
+}
+static inline struct iomap_list *iomapi_list_pop(struct iomap_list *head)
+{
+	struct iomap_list *node = head->next;
+
+	if (node == head)
+		return NULL;
+	iomapi_list_del(node);
+	return node;
+}
 #define iomapi_list_for_each(l, head) for ((l) = (head)->next; (l) != (head); (l) = (l)->next)
 
 #endif

@@ -334,5 +334,6 @@ void iomapi_callback_end(struct iomap_env *env)
 	struct iomapi_self *self = iomapi_self(env);
 
 	iomapi_assert(self->in_callback);
-	self->in_callback--;
+	if (!--self->in_callback && self->nr_wakes)
+		iomapi_wake_put_off(self);
 }

@@ -21,6 +21,7 @@ struct iomapi_sleeper;
 
 /* ---- this thread: the 256 bytes of sync->self ---- */
 #define IOMAPI_MAX_RANKS 24
+#define IOMAPI_MAX_WAKES 4
 struct iomapi_self {
 	struct iomap_plug *plug;	/* innermost open plug, NULL: none */
 	uint32_t in_callback;		/* > 0 inside end_io or folio_written: no wait, no poll */
@@ -29,6 +30,9 @@ struct iomapi_self {
 	uint32_t in_work;		/* > 0 inside deferred work: do not nest it */
 	struct iomap_folio *fault;	/* locked by the page fault that this thread is in */
 	struct iomapi_sleeper *sleeper;	/* base's own: this thread stands in a list of waiters */
+	struct iomap_env *wakes_of;	/* base's own: woken after the callback.. */
+	const iomap_word *wakes[IOMAPI_MAX_WAKES];
+	uint32_t nr_wakes;
 	uint32_t nr_ranks;		/* debug: ranks held, in the order taken */
 	uint8_t ranks[IOMAPI_MAX_RANKS];
 };
@@ -171,6 +175,12 @@ void iomapi_env_handover(struct iomap_env *env);
 
 /* The object wait of this thread, if it is in one, need not block any more. */
 bool iomapi_wait_over(struct iomap_env *env);
+
+/* iomap_env_wake of all, for a word that many callbacks of a batch change: in a callback it is put
+ * off until the outermost ends, so that each word is woken once.  The word may be gone by then: it
+ * is but an address. */
+void iomapi_wake_after(struct iomap_env *env, const iomap_word *word);
+void iomapi_wake_put_off(struct iomapi_self *self);
 
 /* Brackets around everything that calls into the client at completion. */
 void iomapi_callback_start(struct iomap_env *env);

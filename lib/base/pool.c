@@ -80,5 +80,5 @@ void iomapi_pool_put(struct iomapi_pool *pool, void *object)
 	iomapi_assert(pool->nr_free <= pool->nr);
 	iomapi_add(&pool->freed, 1);
 	iomapi_mutex_unlock(env, &pool->lock);
-	iomap_env_wake(env, &pool->freed, UINT32_MAX);
+	iomapi_wake_after(env, &pool->freed);
 }

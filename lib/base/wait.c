@@ -303,6 +303,29 @@ IOMAP_API void iomap_env_wake(struct iomap_env *env, const iomap_word *word, uns
 		;
 }
 
+void iomapi_wake_after(struct iomap_env *env, const iomap_word *word)
+{
+	struct iomapi_self *self = iomapi_self(env);
+	uint32_t i;
+
+	for (i = 0; i < self->nr_wakes && self->wakes[i] != word; i++)
+		;
+	if (i < self->nr_wakes && self->wakes_of == env)
+		return;
+	if (!self->in_callback || i == IOMAPI_MAX_WAKES || (i && self->wakes_of != env)) {
+		iomap_env_wake(env, word, UINT32_MAX);
+		return;
+	}
+	self->wakes_of = env;
+	self->wakes[self->nr_wakes++] = word;
+}
+
+void iomapi_wake_put_off(struct iomapi_self *self)
+{
+	while (self->nr_wakes)
+		iomap_env_wake(self->wakes_of, self->wakes[--self->nr_wakes], UINT32_MAX);
+}
+
 /* ---- a waiter ---- */
 
 static void sleeper_add(struct waiter *w, struct iomapi_sleeper *s)

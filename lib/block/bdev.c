@@ -113,28 +113,27 @@ static bool check_segs(const struct iomap_bdev *bdev, struct iomap_bio *bio, str
 {
 	uint32_t mask = bdev->limits.memory_align - 1, runs = 0;
 	const struct iomap_bvec *seg = bio->segs, *last = seg + bio->nr_segs;
-	uintptr_t end = 0;
-	uint64_t sum = 0;
+	uintptr_t end = UINTPTR_MAX;	/* where no memory begins */
+	uint64_t left = bio->len;
 
 	if (bio->nr_segs && !has_memory(bio->op))
 		return refuse(r, -EINVAL, "nr_segs", bio->nr_segs, 0,
 			      "an operation without memory");
 	if (!has_memory(bio->op))
 		return true;
-	for (; seg < last; seg++) {
+	for (; seg < last && seg->len <= left; seg++) {
 		uintptr_t mem = (uintptr_t)seg->mem;
 
-		if ((mem | seg->len) & mask)
+		if (iomapi_unlikely((mem | seg->len) & mask))
 			return refuse(r, -EINVAL, "segs", mem & mask ? mem : seg->len, mask + 1,
 				      "memory not aligned as the device wants it");
-		if (seg->len > bio->len - sum)
-			break;
-		sum += seg->len;
-		runs += mem != end || !runs;
+		left -= seg->len;
+		runs += mem != end;
 		end = mem + seg->len;
 	}
-	if (seg != last || sum != bio->len)
-		return refuse(r, -EINVAL, "len", bio->len, sum, "not the sum of the segments");
+	if (seg != last || left)
+		return refuse(r, -EINVAL, "len", bio->len, bio->len - left,
+			      "not the sum of the segments");
 	iomapi_track(bio)->nr_runs = runs;
 	return true;
 }

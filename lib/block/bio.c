@@ -15,7 +15,11 @@
 IOMAP_API void iomap_bio_init(struct iomap_bio *bio, struct iomap_bdev *bdev, enum iomap_bio_op op,
 			      uint64_t addr, struct iomap_bvec *segs, unsigned max_segs)
 {
-	memset(bio, 0, sizeof(*bio));
+	/* in parts, each small enough to be cleared without a loop */
+	memset(bio, 0, offsetof(struct iomap_bio, backend));
+	memset(bio->backend, 0, sizeof(bio->backend));
+	memset(bio->opaque, 0, sizeof(bio->opaque));
+	memset(bio->spare, 0, sizeof(bio->spare));
 	bio->op = (uint8_t)op;
 	bio->bdev = bdev;
 	bio->addr = addr;

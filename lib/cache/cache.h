@@ -97,6 +97,21 @@ void iomapi_tree_sanity(const struct iomapi_tree *tree);	/* debug only */
 
 /* The rest of tree.c is inline, for each step of a folio's writeback changes tags. */
 
+/* The slot of a node that a folio is found by, if it stands there. */
+static inline unsigned iomapi_tree_slot(const struct iomapi_tree_node *node,
+					const struct iomap_folio *folio)
+{
+	uint64_t page = (uint64_t)folio->pos >> IOMAPI_PAGE_BITS;
+
+	return page >> node->shift & (IOMAPI_NR_SLOTS - 1);
+}
+
+static inline bool iomapi_tree_stands_in(const struct iomapi_tree_node *node,
+					 const struct iomap_folio *folio)
+{
+	return node->slots[iomapi_tree_slot(node, folio)] == folio;
+}
+
 struct iomapi_tree_node *iomapi_tree_walk_down(struct iomapi_tree *tree,
 					       const struct iomap_folio *folio);
 /* The node that a folio of the tree stands in.  Those who tag go from neighbour to neighbour, so
@@ -104,11 +119,9 @@ struct iomapi_tree_node *iomapi_tree_walk_down(struct iomapi_tree *tree,
 static inline struct iomapi_tree_node *iomapi_tree_node_of(struct iomapi_tree *tree,
 							   const struct iomap_folio *folio)
 {
-	uint32_t shift = folio->size < IOMAPI_PAGE * IOMAPI_NR_SLOTS ? 0 : IOMAPI_SLOT_BITS;
-	uint64_t prefix = (uint64_t)folio->pos >> (IOMAPI_PAGE_BITS + IOMAPI_SLOT_BITS) >> shift;
 	struct iomapi_tree_node *node = tree->finger;
 
-	if (iomapi_likely(node && node->shift == shift && node->prefix == prefix))
+	if (iomapi_likely(node && iomapi_tree_stands_in(node, folio)))
 		return node;
 	return iomapi_tree_walk_down(tree, folio);
 }
@@ -116,22 +129,22 @@ static inline struct iomapi_tree_node *iomapi_tree_node_of(struct iomapi_tree *t
 /* A node got its first bit of a tag, or lost the last: the nodes above follow, and the tree. */
 void iomapi_tree_tell_parents(struct iomapi_tree *tree, struct iomapi_tree_node *node,
 			      unsigned tag, bool set);
-static inline void iomapi_tree_set_bit(struct iomapi_tree *tree, struct iomapi_tree_node *node,
-				       uint64_t bit, unsigned tag)
+static inline void iomapi_tree_set_bits(struct iomapi_tree *tree, struct iomapi_tree_node *node,
+					uint64_t bits, unsigned tag)
 {
 	uint64_t before = node->bits[tag];
 
-	node->bits[tag] = before | bit;
+	node->bits[tag] = before | bits;
 	if (iomapi_unlikely(!before))
 		iomapi_tree_tell_parents(tree, node, tag, true);
 }
 
-static inline void iomapi_tree_clear_bit(struct iomapi_tree *tree, struct iomapi_tree_node *node,
-					 uint64_t bit, unsigned tag)
+static inline void iomapi_tree_clear_bits(struct iomapi_tree *tree, struct iomapi_tree_node *node,
+					  uint64_t bits, unsigned tag)
 {
-	if (!(node->bits[tag] & bit))
+	if (!(node->bits[tag] & bits))
 		return;
-	node->bits[tag] &= ~bit;
+	node->bits[tag] &= ~bits;
 	if (iomapi_unlikely(!node->bits[tag]))
 		iomapi_tree_tell_parents(tree, node, tag, false);
 }
@@ -141,9 +154,9 @@ IOMAPI_INLINE void iomapi_tree_retag_one(struct iomapi_tree *tree, struct iomapi
 					 uint64_t bit, unsigned set, unsigned clear, unsigned tag)
 {
 	if (clear & IOMAPI_TAG_BIT(tag))
-		iomapi_tree_clear_bit(tree, node, bit, tag);
+		iomapi_tree_clear_bits(tree, node, bit, tag);
 	if (set & IOMAPI_TAG_BIT(tag))
-		iomapi_tree_set_bit(tree, node, bit, tag);
+		iomapi_tree_set_bits(tree, node, bit, tag);
 }
 
 /* Set and clear tags of a folio in the tree: bits of IOMAPI_TAG_BIT.  Never allocates.  Returns the
@@ -152,8 +165,7 @@ IOMAPI_INLINE unsigned iomapi_tree_retag(struct iomapi_tree *tree, const struct 
 					 unsigned set, unsigned clear)
 {
 	struct iomapi_tree_node *node = iomapi_tree_node_of(tree, folio);
-	uint64_t page = (uint64_t)folio->pos >> IOMAPI_PAGE_BITS;
-	uint64_t bit = 1ull << (page >> node->shift & (IOMAPI_NR_SLOTS - 1));
+	uint64_t bit = 1ull << iomapi_tree_slot(node, folio);
 	unsigned before = tree->tags;
 
 	iomapi_tree_retag_one(tree, node, bit, set, clear, IOMAPI_TAG_DIRTY);
@@ -238,14 +250,6 @@ static inline struct iomapi_cached *iomapi_cached(const struct iomap_folio *foli
 }
 /* Folio lock held; blocks and flag DIRTY, tag DIRTY, accounting.  Public mark_dirty ends here. */
 void iomapi_folio_set_dirty(struct iomap_folio *folio, size_t off, size_t len);
-/*
- * Writeback begins: folio locked, dirty, not under writeback.  Sets WRITEBACK (flag, tag), clears
- * tag DIRTY, write_pending = folio size (I23), error = 0.  Cached: moves accounting from dirty to
- * writeback; the folio is pinned until end_writeback.  TOWRITE stays until then, and longer if the
- * folio is dirty again: a walk that gives up between start and end, and makes dirty again what it
- * did not offer, has not hidden the folio from a sync that tagged it.
- */
-void iomapi_folio_start_writeback(struct iomap_folio *folio);
 /* Clear the dirty bits of a range just before it is offered (I81).  Whole blocks: those it
  * touches. */
 void iomapi_folio_clear_dirty(struct iomap_folio *folio, size_t off, size_t len);
@@ -262,12 +266,24 @@ bool iomapi_folio_next_dirty(struct iomap_folio *folio, size_t *off, size_t end,
 void iomapi_folio_settle_dirty(struct iomap_folio *folio);
 /* len bytes of write_pending are over; the first error stays in folio->error.  true: that was the
  * last; then the caller ends writeback. */
-bool iomapi_folio_sub_write_pending(struct iomap_folio *folio, uint64_t len, int error);
+static inline bool iomapi_folio_sub_write_pending(struct iomap_folio *folio, uint64_t len,
+						  int error)
+{
+	int32_t none = 0;
+	uint32_t left;
+
+	if (iomapi_unlikely(error))
+		iomapi_cas(&folio->error, &none, error);
+	left = iomapi_sub(&folio->write_pending, (uint32_t)len);
+	/* Unless this was the last, the folio may be gone now. */
+	iomapi_assert(left <= UINT32_MAX - len);
+	return !left;
+}
 /* WRITEBACK off (flag, tag), accounting, FAILED if folio->error, wake watchers.  The last touch: of
  * inode and cache before the flag goes, of the folio with it.
  * Cached folios only; a frame's end is in writeback/frames.c. */
 void iomapi_folio_end_writeback(struct iomap_folio *folio);
-/* The same for several folios of one inode: one turn of its lock for all. */
+/* The same for several folios of one inode, in one turn of its lock; folios are overwritten. */
 void iomapi_folios_end_writeback(struct iomap_folio **folios, unsigned nr);
 /* Out of the cache, if it is DONTCACHE and clean, and only the tree and the caller have references.
  * No lock held; the reference stays the caller's. */
@@ -288,7 +304,36 @@ static inline void iomapi_folio_wanted(struct iomap_folio *folio)
 int iomapi_folio_wait_io(struct iomap_folio *folio, int64_t timeout_ns);
 /* Clear flags that others wait for and wake them; the folio may be gone when the bits are off.
  * For frames as well. */
-void iomapi_folio_clear_flags(struct iomap_env *env, struct iomap_folio *folio, uint32_t flags);
+static inline void iomapi_folio_clear_flags(struct iomap_env *env, struct iomap_folio *folio,
+					    uint32_t flags)
+{
+	const iomap_word *word = &folio->flags;
+	uint32_t old = iomapi_and(&folio->flags, ~(flags | IOMAPI_FOLIO_WAITERS));
+
+	iomapi_assert(old & flags);
+	if (iomapi_unlikely(old & IOMAPI_FOLIO_WAITERS))
+		iomap_env_wake(env, word, UINT32_MAX);
+}
+/* iomap_folio_trylock and _unlock for who has the environment at hand; unlock: not a read's. */
+static inline bool iomapi_folio_set_locked(struct iomap_folio *folio)
+{
+	return !(iomapi_or(&folio->flags, IOMAP_FOLIO_LOCKED) & IOMAP_FOLIO_LOCKED);
+}
+static inline bool iomapi_folio_trylock(struct iomap_env *env, struct iomap_folio *folio)
+{
+	iomapi_lock_ahead(env, "folio", IOMAP_RANK_FOLIO);
+	if (!iomapi_folio_set_locked(folio))
+		return false;
+	iomapi_rank_take(env, IOMAP_RANK_FOLIO, false);
+	iomapi_self(env)->nr_folio_locks++;
+	return true;
+}
+static inline void iomapi_folio_unlock(struct iomap_env *env, struct iomap_folio *folio)
+{
+	iomapi_self(env)->nr_folio_locks--;
+	iomapi_rank_drop(env, IOMAP_RANK_FOLIO);
+	iomapi_folio_clear_flags(env, folio, IOMAP_FOLIO_LOCKED);
+}
 /* Never dropped by the cache; stays until redirty_failed or forget_failed (H8). */
 void iomapi_folio_set_failed(struct iomap_folio *folio);
 void iomapi_folio_clear_failed(struct iomap_folio *folio);
@@ -297,6 +342,17 @@ void iomapi_folio_clear_failed(struct iomap_folio *folio);
 bool iomapi_folio_clear_failed_since(struct iomap_folio *folio, iomap_word failures);
 /* Locked and attached: no longer dirty, nor failed; state is dropped.  Not under writeback. */
 void iomapi_folio_cancel(struct iomap_folio *folio);
+static inline void iomapi_folio_get(struct iomap_folio *folio)
+{
+	__atomic_fetch_add(&folio->refs, 1, __ATOMIC_RELAXED);
+}
+void iomapi_cache_free(struct iomap_folio *folio);	/* the last reference is gone */
+static inline void iomapi_folio_put(struct iomap_folio *folio)
+{
+	iomapi_assert(iomapi_load(&folio->refs));
+	if (iomapi_unlikely(!iomapi_sub(&folio->refs, 1)))
+		iomapi_cache_free(folio);
+}
 /* Locked and still in its mapping?  After a lock: truncate may have taken it out. */
 static inline bool iomapi_folio_attached(const struct iomap_folio *folio)
 {
@@ -369,8 +425,6 @@ int iomapi_cache_get(struct iomap_inode *inode, int64_t pos, uint32_t size, uint
 		     struct iomap_folio **folio);
 /* Out of the lru and no longer the inode's; free: give back the memory too.  Mapping lock held. */
 void iomapi_cache_forget(struct iomap_folio *folio, bool free);
-/* The last reference is gone. */
-void iomapi_cache_free(struct iomap_folio *folio);
 /* It may have become clean while it was not listed; first: reclaim should take it soon. */
 void iomapi_cache_list_again(struct iomap_folio *folio, bool first);
 static inline void iomapi_cache_relist(struct iomap_folio *folio, uint32_t flags, bool first)
@@ -393,5 +447,41 @@ static inline void iomapi_cache_note_room(struct iomap_cache *cache)
 }
 /* Zeroing met a folio that begins beyond EOF: counted, 0 is expected (I64). */
 void iomapi_cache_note_zeroed_beyond_eof(struct iomap_inode *inode);
+
+/* ---- folio.c, inline: writeback begins ---- */
+static inline void iomapi_folio_account(const struct iomap_folio *folio, uint64_t *bytes, int sign)
+{
+	iomapi_cache_account(bytes, sign * (int64_t)folio->size);
+}
+/* A dirty frame: flag WRITEBACK, write_pending = folio size (I23), error = 0. */
+static inline void iomapi_frame_start_writeback(struct iomap_folio *folio)
+{
+	iomapi_assert((iomapi_load(&folio->flags) & (IOMAP_FOLIO_DIRTY | IOMAP_FOLIO_WRITEBACK)) ==
+		      IOMAP_FOLIO_DIRTY);
+	iomapi_store(&folio->error, 0);
+	iomapi_store(&folio->write_pending, folio->size);
+	iomapi_or(&folio->flags, IOMAP_FOLIO_WRITEBACK);
+}
+/*
+ * A cached folio, locked, besides: tag WRITEBACK instead of DIRTY, accounting moves from dirty to
+ * writeback; the folio is pinned until end_writeback.  TOWRITE stays until then, and longer if the
+ * folio is dirty again: a walk that gives up between start and end, and makes dirty again what it
+ * did not offer, has not hidden the folio from a sync that tagged it.
+ */
+static inline void iomapi_folio_start_writeback(struct iomap_inode *inode,
+						struct iomap_folio *folio)
+{
+	struct iomapi_mapping *mapping = iomapi_mapping(inode);
+	struct iomap_cache *cache = mapping->cache;
+
+	iomapi_assert(iomapi_load(&folio->flags) & IOMAP_FOLIO_LOCKED);
+	iomapi_frame_start_writeback(folio);
+	iomapi_folio_account(folio, &cache->writeback, 1);
+	iomapi_mutex_lock(inode->env, &mapping->lock);
+	iomapi_mapping_retag(mapping, folio, IOMAPI_TAG_BIT(IOMAPI_TAG_WRITEBACK),
+			     IOMAPI_TAG_BIT(IOMAPI_TAG_DIRTY));
+	iomapi_mutex_unlock(inode->env, &mapping->lock);
+	iomapi_folio_account(folio, &cache->dirty, -1);
+}
 
 #endif

@@ -78,16 +78,6 @@ static int wait_flag(struct iomap_env *env, struct iomap_folio *folio, uint32_t 
 	return iomap_env_wait(env, &folio->flags, seen, timeout_ns);
 }
 
-void iomapi_folio_clear_flags(struct iomap_env *env, struct iomap_folio *folio, uint32_t flags)
-{
-	const iomap_word *word = &folio->flags;
-	uint32_t old = iomapi_and(&folio->flags, ~(flags | IOMAPI_FOLIO_WAITERS));
-
-	iomapi_assert(old & flags);
-	if (iomapi_unlikely(old & IOMAPI_FOLIO_WAITERS))
-		iomap_env_wake(env, word, UINT32_MAX);
-}
-
 /* Until it (all of them) is seen clear. */
 static int wait_clear(struct iomap_folio *folio, uint32_t flag, int64_t timeout_ns)
 {
@@ -128,19 +118,13 @@ IOMAP_API void iomap_folio_wait_stable(struct iomap_folio *folio)
 IOMAP_API void iomap_folio_get(struct iomap_folio *folio)
 {
 	iomapi_assert(!is_frame(folio));
-	__atomic_fetch_add(&folio->refs, 1, __ATOMIC_RELAXED);
+	iomapi_folio_get(folio);
 }
 
 IOMAP_API void iomap_folio_put(struct iomap_folio *folio)
 {
-	iomapi_assert(!is_frame(folio) && iomapi_load(&folio->refs));
-	if (!iomapi_sub(&folio->refs, 1))
-		iomapi_cache_free(folio);
-}
-
-static bool try_lock(struct iomap_folio *folio)
-{
-	return !(iomapi_or(&folio->flags, IOMAP_FOLIO_LOCKED) & IOMAP_FOLIO_LOCKED);
+	iomapi_assert(!is_frame(folio));
+	iomapi_folio_put(folio);
 }
 
 IOMAP_API void iomap_folio_lock(struct iomap_folio *folio)
@@ -150,7 +134,7 @@ IOMAP_API void iomap_folio_lock(struct iomap_folio *folio)
 	iomapi_assert(!is_frame(folio));
 	iomapi_lock_ahead(env, "folio", IOMAP_RANK_FOLIO);
 	iomapi_rank_take(env, IOMAP_RANK_FOLIO, true);
-	while (!try_lock(folio)) {
+	while (!iomapi_folio_set_locked(folio)) {
 		int rc = wait_flag(env, folio, IOMAP_FOLIO_LOCKED, IOMAP_FOREVER);
 
 		/* In a callback, or after a fork: forbidden, and nothing better is left. */
@@ -163,15 +147,8 @@ IOMAP_API void iomap_folio_lock(struct iomap_folio *folio)
 
 IOMAP_API bool iomap_folio_trylock(struct iomap_folio *folio)
 {
-	struct iomap_env *env = cached_env(folio);
-
 	iomapi_assert(!is_frame(folio));
-	iomapi_lock_ahead(env, "folio", IOMAP_RANK_FOLIO);
-	if (!try_lock(folio))
-		return false;
-	iomapi_rank_take(env, IOMAP_RANK_FOLIO, false);
-	iomapi_self(env)->nr_folio_locks++;
-	return true;
+	return iomapi_folio_trylock(cached_env(folio), folio);
 }
 
 IOMAP_API void iomap_folio_unlock(struct iomap_folio *folio)
@@ -179,11 +156,10 @@ IOMAP_API void iomap_folio_unlock(struct iomap_folio *folio)
 	struct iomap_env *env = cached_env(folio);
 
 	/* A read's lock is nobody's: the thread that took it has given it away. */
-	if (iomapi_likely(!(iomapi_load(&folio->flags) & IOMAPI_FOLIO_READING))) {
-		iomapi_self(env)->nr_folio_locks--;
-		iomapi_rank_drop(env, IOMAP_RANK_FOLIO);
-	}
-	iomapi_folio_clear_flags(env, folio, IOMAP_FOLIO_LOCKED | IOMAPI_FOLIO_READING);
+	if (iomapi_unlikely(iomapi_load(&folio->flags) & IOMAPI_FOLIO_READING))
+		iomapi_folio_clear_flags(env, folio, IOMAP_FOLIO_LOCKED | IOMAPI_FOLIO_READING);
+	else
+		iomapi_folio_unlock(env, folio);
 }
 
 IOMAP_API uint32_t iomap_folio_flags(const struct iomap_folio *folio)
@@ -192,11 +168,6 @@ IOMAP_API uint32_t iomap_folio_flags(const struct iomap_folio *folio)
 }
 
 /* ---- dirty ---- */
-
-static void account(const struct iomap_folio *folio, uint64_t *bytes, int sign)
-{
-	iomapi_cache_account(bytes, sign * (int64_t)folio->size);
-}
 
 static bool has_tag_dirty(struct iomapi_mapping *mapping, const struct iomap_folio *folio)
 {
@@ -216,7 +187,7 @@ static void tag_dirty(struct iomap_folio *folio, bool unsure)
 	first = !(mapping->tree.tags & IOMAPI_TAG_BIT(IOMAPI_TAG_DIRTY));
 	iomapi_assert(unsure || !has_tag_dirty(mapping, folio));
 	if (!unsure || !has_tag_dirty(mapping, folio)) {
-		account(folio, &cache->dirty, 1);
+		iomapi_folio_account(folio, &cache->dirty, 1);
 		iomapi_mapping_retag(mapping, folio, IOMAPI_TAG_BIT(IOMAPI_TAG_DIRTY), 0);
 	}
 	iomapi_mutex_unlock(cache->env, &mapping->lock);
@@ -265,9 +236,9 @@ static void forget(struct iomap_folio *folio, uint32_t flags, unsigned tags)
 	mapping = iomapi_mapping(folio->inode);
 	iomapi_mutex_lock(cache->env, &mapping->lock);
 	if (old & IOMAP_FOLIO_DIRTY)
-		account(folio, &cache->dirty, -1);
+		iomapi_folio_account(folio, &cache->dirty, -1);
 	if (old & IOMAP_FOLIO_FAILED)
-		account(folio, &cache->failed, -1);
+		iomapi_folio_account(folio, &cache->failed, -1);
 	iomapi_mapping_retag(mapping, folio, 0, tags);
 	iomapi_mutex_unlock(cache->env, &mapping->lock);
 	iomapi_cache_note_room(cache);
@@ -323,7 +294,7 @@ IOMAP_API void iomap_folio_invalidate(struct iomap_folio *folio, size_t off, siz
 static unsigned fail(struct iomapi_mapping *mapping, struct iomap_folio *folio)
 {
 	if (!(iomapi_or(&folio->flags, IOMAP_FOLIO_FAILED) & IOMAP_FOLIO_FAILED))
-		account(folio, &mapping->cache->failed, 1);
+		iomapi_folio_account(folio, &mapping->cache->failed, 1);
 	iomapi_add(&mapping->failures, 1);
 	return IOMAPI_TAG_BIT(IOMAPI_TAG_FAILED);
 }
@@ -353,7 +324,7 @@ bool iomapi_folio_clear_failed_since(struct iomap_folio *folio, iomap_word failu
 	iomapi_mutex_lock(cache->env, &mapping->lock);
 	same = iomapi_load(&mapping->failures) == failures;
 	if (same && iomapi_and(&folio->flags, ~(uint32_t)IOMAP_FOLIO_FAILED) & IOMAP_FOLIO_FAILED) {
-		account(folio, &cache->failed, -1);
+		iomapi_folio_account(folio, &cache->failed, -1);
 		iomapi_mapping_retag(mapping, folio, 0, IOMAPI_TAG_BIT(IOMAPI_TAG_FAILED));
 	}
 	iomapi_mutex_unlock(cache->env, &mapping->lock);
@@ -366,42 +337,6 @@ bool iomapi_folio_clear_failed_since(struct iomap_folio *folio, iomap_word failu
 
 /* ---- writeback ---- */
 
-void iomapi_folio_start_writeback(struct iomap_folio *folio)
-{
-	uint32_t flags = iomapi_load(&folio->flags);
-	struct iomapi_mapping *mapping;
-	struct iomap_cache *cache;
-
-	iomapi_assert((flags & IOMAP_FOLIO_DIRTY) && !(flags & IOMAP_FOLIO_WRITEBACK));
-	iomapi_store(&folio->error, 0);
-	iomapi_store(&folio->write_pending, folio->size);
-	iomapi_or(&folio->flags, IOMAP_FOLIO_WRITEBACK);
-	if (flags & IOMAP_FOLIO_FRAME)
-		return;
-	iomapi_assert(flags & IOMAP_FOLIO_LOCKED);
-	mapping = iomapi_mapping(folio->inode);
-	cache = iomapi_cached(folio)->cache;
-	account(folio, &cache->writeback, 1);
-	iomapi_mutex_lock(cache->env, &mapping->lock);
-	iomapi_mapping_retag(mapping, folio, IOMAPI_TAG_BIT(IOMAPI_TAG_WRITEBACK),
-			     IOMAPI_TAG_BIT(IOMAPI_TAG_DIRTY));
-	iomapi_mutex_unlock(cache->env, &mapping->lock);
-	account(folio, &cache->dirty, -1);
-}
-
-bool iomapi_folio_sub_write_pending(struct iomap_folio *folio, uint64_t len, int error)
-{
-	int32_t none = 0;
-	uint32_t left;
-
-	if (iomapi_unlikely(error))
-		iomapi_cas(&folio->error, &none, error);
-	left = iomapi_sub(&folio->write_pending, (uint32_t)len);
-	/* Unless this was the last, the folio may be gone now. */
-	iomapi_assert(left <= UINT32_MAX - len);
-	return !left;
-}
-
 /* DONTCACHE, and nobody looks at it besides those refs: it goes. */
 static bool can_drop_behind(const struct iomap_folio *folio, uint32_t flags, uint32_t refs)
 {
@@ -410,26 +345,53 @@ static bool can_drop_behind(const struct iomap_folio *folio, uint32_t flags, uin
 	return !(flags & IOMAPI_FOLIO_KEEP) && iomapi_load(&folio->refs) == refs;
 }
 
-/* Mapping lock held.  False: the folio is gone. */
-IOMAPI_INLINE bool end_locked(struct iomapi_mapping *mapping, struct iomap_folio *folio)
+/* Mapping lock held, no tag but perhaps FAILED any more: those that nobody looks at leave. */
+static void drop_behind(struct iomapi_mapping *mapping, struct iomap_folio **folios, unsigned nr)
 {
-	const unsigned writeback = IOMAPI_TAG_BIT(IOMAPI_TAG_WRITEBACK);
-	const unsigned towrite = IOMAPI_TAG_BIT(IOMAPI_TAG_TOWRITE);
-	int error = iomapi_load(&folio->error);
-	uint32_t flags;
+	for (unsigned i = 0; i < nr; i++) {
+		uint32_t flags = iomapi_load(&folios[i]->flags) & ~(uint32_t)IOMAP_FOLIO_WRITEBACK;
 
-	iomapi_trace(mapping->cache->env, .event = IOMAP_TRACE_FOLIO_WRITTEN,
-		     .inode = folio->inode, .pos = folio->pos, .len = folio->size, .result = error);
-	if (iomapi_unlikely(error))
-		iomapi_mapping_retag(mapping, folio, fail(mapping, folio), 0);
-	flags = iomapi_load(&folio->flags);
-	iomapi_assert(flags & IOMAP_FOLIO_WRITEBACK && !iomapi_load(&folio->write_pending));
-	iomapi_tree_retag(&mapping->tree, folio, 0,
-			  flags & IOMAP_FOLIO_DIRTY ? writeback : writeback | towrite);
-	if (iomapi_likely(!can_drop_behind(folio, flags & ~(uint32_t)IOMAP_FOLIO_WRITEBACK, 1)))
-		return true;
-	iomapi_mapping_detach(mapping, folio, true);
-	return false;
+		if (can_drop_behind(folios[i], flags, 1)) {
+			iomapi_mapping_detach(mapping, folios[i], true);
+			folios[i] = NULL;
+		}
+	}
+}
+
+/*
+ * Mapping lock held.  Those who end together stand side by side most of the time: the tags of the
+ * first of them, as many as share a node, go at a stroke.  How many; NULL takes the place of those
+ * that are gone.
+ */
+static unsigned end_some(struct iomapi_mapping *mapping, struct iomap_folio **folios, unsigned nr,
+			 uint64_t *bytes)
+{
+	struct iomapi_tree_node *node = iomapi_tree_node_of(&mapping->tree, folios[0]);
+	uint64_t writeback = 0, dirty = 0;
+	uint32_t all_flags = 0;
+	unsigned n = 0;
+
+	do {
+		struct iomap_folio *folio = folios[n];
+		uint64_t bit = 1ull << iomapi_tree_slot(node, folio);
+		uint32_t flags;
+
+		if (iomapi_unlikely(iomapi_load_relaxed(&folio->error)))
+			iomapi_mapping_retag(mapping, folio, fail(mapping, folio), 0);
+		flags = iomapi_load(&folio->flags);
+		iomapi_assert(flags & IOMAP_FOLIO_WRITEBACK);
+		iomapi_assert(!iomapi_load(&folio->write_pending));
+		writeback |= bit;
+		if (flags & IOMAP_FOLIO_DIRTY)
+			dirty |= bit;
+		all_flags |= flags;
+		*bytes += folio->size;
+	} while (++n < nr && iomapi_tree_stands_in(node, folios[n]));
+	iomapi_tree_clear_bits(&mapping->tree, node, writeback, IOMAPI_TAG_WRITEBACK);
+	iomapi_tree_clear_bits(&mapping->tree, node, writeback & ~dirty, IOMAPI_TAG_TOWRITE);
+	if (iomapi_unlikely(all_flags & IOMAP_FOLIO_DONTCACHE))
+		drop_behind(mapping, folios, n);
+	return n;
 }
 
 void iomapi_folio_drop_behind(struct iomap_inode *inode, struct iomap_folio *folio)
@@ -449,7 +411,7 @@ void iomapi_folio_drop_behind(struct iomap_inode *inode, struct iomap_folio *fol
 }
 
 /* The last step, for a folio that is still there. */
-static inline void let_go(struct iomap_env *env, struct iomap_folio *folio)
+static void let_go(struct iomap_env *env, struct iomap_folio *folio)
 {
 	uint32_t flags = iomapi_load(&folio->flags);
 
@@ -457,47 +419,35 @@ static inline void let_go(struct iomap_env *env, struct iomap_folio *folio)
 	iomapi_folio_clear_flags(env, folio, IOMAP_FOLIO_WRITEBACK);
 }
 
-/* At most 64. */
-static void end_batch(struct iomap_folio **folios, unsigned nr)
+static void trace_written(struct iomap_env *env, struct iomap_folio **folios, unsigned nr)
 {
-	struct iomapi_mapping *mapping = iomapi_mapping(folios[0]->inode);
-	struct iomap_cache *cache = mapping->cache;
-	struct iomap_env *env = cache->env;
-	uint64_t bytes = 0, left = 0;
-
-	iomapi_mutex_lock(env, &mapping->lock);
-	for (unsigned i = 0; i < nr; i++) {
-		bytes += folios[i]->size;
-		if (iomapi_likely(end_locked(mapping, folios[i])))
-			left |= 1ull << i;
-	}
-	iomapi_cache_account(&cache->writeback, -(int64_t)bytes);
-	iomapi_cache_note_room(cache);
-	iomapi_mutex_unlock(env, &mapping->lock);
-	for (; left; left &= left - 1)
-		let_go(env, folios[__builtin_ctzll(left)]);
+	for (unsigned i = 0; i < nr; i++)
+		iomapi_trace(env, .event = IOMAP_TRACE_FOLIO_WRITTEN, .inode = folios[i]->inode,
+			     .pos = folios[i]->pos, .len = folios[i]->size,
+			     .result = iomapi_load_relaxed(&folios[i]->error));
 }
 
 void iomapi_folios_end_writeback(struct iomap_folio **folios, unsigned nr)
 {
-	for (; nr > 64; folios += 64, nr -= 64)
-		end_batch(folios, 64);
-	if (nr)
-		end_batch(folios, nr);
+	struct iomapi_mapping *mapping = iomapi_mapping(folios[0]->inode);
+	struct iomap_cache *cache = mapping->cache;
+	struct iomap_env *env = cache->env;
+	uint64_t bytes = 0;
+
+	if (iomapi_traced(env))
+		trace_written(env, folios, nr);
+	iomapi_mutex_lock(env, &mapping->lock);
+	for (unsigned i = 0; i < nr; )
+		i += end_some(mapping, folios + i, nr - i, &bytes);
+	iomapi_cache_account(&cache->writeback, -(int64_t)bytes);
+	iomapi_cache_note_room(cache);
+	iomapi_mutex_unlock(env, &mapping->lock);
+	for (unsigned i = 0; i < nr; i++)
+		if (iomapi_likely(folios[i]))
+			let_go(env, folios[i]);
 }
 
 void iomapi_folio_end_writeback(struct iomap_folio *folio)
 {
-	struct iomapi_mapping *mapping = iomapi_mapping(folio->inode);
-	struct iomap_cache *cache = iomapi_cached(folio)->cache;
-	int64_t bytes = folio->size;
-	bool left;
-
-	iomapi_mutex_lock(cache->env, &mapping->lock);
-	left = end_locked(mapping, folio);
-	iomapi_cache_account(&cache->writeback, -bytes);
-	iomapi_cache_note_room(cache);
-	iomapi_mutex_unlock(cache->env, &mapping->lock);
-	if (iomapi_likely(left))
-		let_go(cache->env, folio);
+	iomapi_folios_end_writeback(&folio, 1);
 }

@@ -104,7 +104,7 @@ static unsigned gang(struct iomap_inode *inode, int64_t *pos, int64_t end, unsig
 	lock(mapping);
 	found = iomapi_tree_gang(&mapping->tree, pos, end, mask, folios, nr);
 	for (unsigned i = 0; i < found; i++)
-		iomap_folio_get(folios[i]);
+		iomapi_folio_get(folios[i]);
 	unlock(mapping);
 	return found;
 }

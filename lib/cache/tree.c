@@ -249,7 +249,7 @@ int iomapi_tree_insert(struct iomapi_tree *tree, struct iomapi_nodes *nodes,
 	}
 	for (unsigned i = 0; i < nr; i++)
 		node->slots[slot + i] = folio;
-	iomapi_tree_set_bit(tree, node, 1ull << slot, ALL);
+	iomapi_tree_set_bits(tree, node, 1ull << slot, ALL);
 	return 0;
 }
 
@@ -274,7 +274,7 @@ void iomapi_tree_remove(struct iomapi_tree *tree, struct iomapi_nodes *nodes,
 	unsigned slot = slot_of(node, first_page(folio));
 
 	for (unsigned tag = 0; tag < IOMAPI_NR_TAGS; tag++)
-		iomapi_tree_clear_bit(tree, node, 1ull << slot, tag);
+		iomapi_tree_clear_bits(tree, node, 1ull << slot, tag);
 	for (unsigned i = 0; i < slots_of(order_of(folio)); i++)
 		node->slots[slot + i] = NULL;
 	node->bits[ALL] &= ~(1ull << slot);
@@ -402,35 +402,48 @@ unsigned iomapi_tree_gang(const struct iomapi_tree *tree, int64_t *pos, int64_t 
 	return found;
 }
 
+/* Of these slots of a node: those of folios that begin before end, all at a stroke where slots are
+ * a page wide, for there they are no children; else the lowest, if it is none. */
+static uint64_t folios_before(const struct iomapi_tree_node *node, uint64_t bits, int64_t end)
+{
+	uint64_t first = node->prefix << SLOT_BITS, end_page;
+
+	if (node->shift)
+		return folio_in(node, bits, end) ? bits & -bits : 0;
+	end_page = ((uint64_t)end + IOMAPI_PAGE - 1) >> IOMAPI_PAGE_BITS;
+	if (iomapi_likely(end_page >= first + NR_SLOTS))
+		return bits;
+	return end_page <= first ? 0 : bits & ((1ull << (end_page - first)) - 1);
+}
+
+static unsigned highest(uint64_t bits)
+{
+	return NR_SLOTS - 1 - (unsigned)__builtin_clzll(bits);
+}
+
 void iomapi_tree_copy_tag(struct iomapi_tree *tree, int64_t *pos, int64_t end,
 			  enum iomapi_tag from, enum iomapi_tag to, unsigned nr)
 {
-	uint64_t page = (uint64_t)*pos >> IOMAPI_PAGE_BITS;
-	struct iomap_folio *folio = NULL;
+	uint64_t page = (uint64_t)*pos >> IOMAPI_PAGE_BITS, set = 0;
+	const struct iomap_folio *last;
+	struct cursor at;
 
 	if (*pos < end && inside(tree, page) && IOMAPI_TAG_BIT(from) & tree->tags) {
-		struct cursor at = seek(tree, page);
-
-		while (nr) {
-			uint64_t bits, set = 0;
-
-			folio = advance(&at, IOMAPI_TAG_BIT(from));
-			if (!folio || folio->pos >= end)
+		at = seek(tree, page);
+		while (nr && advance(&at, IOMAPI_TAG_BIT(from))) {
+			set = folios_before(at.node, bits_from(&at, IOMAPI_TAG_BIT(from)), end);
+			while ((unsigned)__builtin_popcountll(set) > nr)
+				set &= ~(1ull << highest(set));
+			if (!set)
 				break;
-			bits = bits_from(&at, IOMAPI_TAG_BIT(from));
-			/* what stands in the same node is tagged at a stroke */
-			for (struct iomap_folio *next = folio; next && nr; nr--) {
-				folio = next;
-				set |= bits & -bits;
-				bits &= bits - 1;
-				next = bits ? folio_in(at.node, bits, end) : NULL;
-			}
-			at.slot = NR_SLOTS - (unsigned)__builtin_clzll(set);
-			iomapi_tree_set_bit(tree, at.node, set, to);
-			*pos = iomapi_end(folio->pos, folio->size);
+			nr -= (unsigned)__builtin_popcountll(set);
+			iomapi_tree_set_bits(tree, at.node, set, to);
+			last = at.node->slots[highest(set)];
+			*pos = iomapi_end(last->pos, last->size);
+			at.slot = highest(set) + 1;
 		}
 	}
-	if (!folio || folio->pos >= end)
+	if (nr)
 		*pos = iomapi_max(*pos, end);
 }
 

@@ -63,8 +63,8 @@ static int room_init(struct iomap_env *env, void **state)
 	if (!all)
 		return -ENOMEM;
 	iomap_mutex_init(&all->lock, IOMAPI_RANK_INODES);
-	iomap_list_init(&all->list);
-	iomap_list_init(&all->earlier);
+	iomapi_list_init(&all->list);
+	iomapi_list_init(&all->earlier);
 	*state = all;
 	return 0;
 }
@@ -73,7 +73,7 @@ static void room_fini(struct iomap_env *env, void *state)
 {
 	struct iomapi_inodes *all = state;
 
-	iomapi_assert(iomap_list_empty(&all->list));
+	iomapi_assert(iomapi_list_empty(&all->list));
 	iomapi_earlier_fini(env, all);
 	iomapi_free(env, all, sizeof(*all));
 }
@@ -217,10 +217,10 @@ static void init_private(struct iomapi_inode *in, const struct iomap_inode_opts 
 	iomap_rwlock_init(&in->io_lock, IOMAP_RANK_IO);
 	iomap_rwlock_init(&in->invalidate_lock, IOMAP_RANK_INVALIDATE);
 	iomap_mutex_init(&in->wb_lock, IOMAP_RANK_FOLIO_STATE);
-	iomap_list_init(&in->in_env);
-	iomap_list_init(&in->in_volume);
-	iomap_list_init(&in->inflight);
-	iomap_list_init(&in->deferred);
+	iomapi_list_init(&in->in_env);
+	iomapi_list_init(&in->in_volume);
+	iomapi_list_init(&in->inflight);
+	iomapi_list_init(&in->deferred);
 	in->size = opts->size;
 	in->errseq = (iomap_word)opts->errseq;
 	in->work.fn = iomapi_inode_run_deferred;
@@ -253,7 +253,7 @@ IOMAP_API int iomap_inode_init(struct iomap_inode *inode, const struct iomap_ino
 	iomapi_env_hold(env);
 	all = iomapi_room(env, IOMAPI_ROOM_INODE);
 	iomap_mutex_lock(env, &all->lock);
-	iomap_list_add_tail(&all->list, &in->in_env);
+	iomapi_list_add_tail(&all->list, &in->in_env);
 	iomap_mutex_unlock(env, &all->lock);
 	if (opts->volume)
 		iomapi_volume_join(opts->volume, inode);
@@ -321,11 +321,11 @@ IOMAP_API void iomap_inode_fini(struct iomap_inode *inode)
 
 	if (inode->volume)
 		iomapi_volume_leave(inode->volume, inode);
-	iomapi_assert(iomap_list_empty(&in->inflight) && iomap_list_empty(&in->deferred));
+	iomapi_assert(iomapi_list_empty(&in->inflight) && iomapi_list_empty(&in->deferred));
 	iomapi_assert(!iomapi_load(&in->dio_count));
 	iomapi_mapping_fini(inode);
 	iomap_mutex_lock(env, &all->lock);
-	iomap_list_del(&in->in_env);
+	iomapi_list_del(&in->in_env);
 	iomap_mutex_unlock(env, &all->lock);
 	iomapi_env_release(env);
 }
@@ -424,7 +424,7 @@ int iomapi_inode_ioend_start(struct iomap_inode *inode, struct iomap_ioend *ioen
 		rc = -ESTALE;
 	} else {
 		ioend->wb_seq = ++in->wb_seq;
-		iomap_list_add_tail(&in->inflight, &ioend->inflight);
+		iomapi_list_add_tail(&in->inflight, &ioend->inflight);
 	}
 	iomapi_mutex_unlock(inode->env, &in->wb_lock);
 	return rc;
@@ -442,10 +442,10 @@ void iomapi_inode_ioend_end(struct iomap_inode *inode, struct iomap_ioend *ioend
 	struct iomap_env *env = inode->env;
 
 	iomapi_mutex_lock(env, &in->wb_lock);
-	iomap_list_del(&ioend->inflight);
-	iomapi_add(&in->wb_done, 1);
+	iomapi_list_del(&ioend->inflight);
+	iomapi_store(&in->wb_done, in->wb_done + 1);
 	iomapi_mutex_unlock(env, &in->wb_lock);
-	iomap_env_wake(env, &in->wb_done, UINT_MAX);
+	iomapi_wake_after(env, &in->wb_done);
 }
 
 bool iomapi_inode_killed(struct iomap_inode *inode)
@@ -513,7 +513,7 @@ static bool in_flight(struct iomap_inode *inode, uint64_t seq)
 	bool yes = false;
 
 	iomapi_mutex_lock(inode->env, &in->wb_lock);
-	if (!iomap_list_empty(&in->inflight)) {
+	if (!iomapi_list_empty(&in->inflight)) {
 		struct iomap_ioend *oldest = iomap_container_of(in->inflight.next,
 								struct iomap_ioend, inflight);
 

@@ -150,7 +150,7 @@ static void finish_one(struct iomap_ioend *ioend, int error)
 		ioend = parent;
 	}
 	iomapi_ioend_error(ioend, error);
-	if (!iomapi_sub(&ioend->remaining, 1))
+	if (iomapi_ioend_last_part(&ioend->remaining))
 		complete(iomapi_ioend(ioend));
 }
 
@@ -184,11 +184,11 @@ IOMAP_API void iomap_finish_ioends(struct iomap_ioend *ioend, int error)
 		if (!(ioend->flags & IOMAP_IOEND_DIRECT))
 			iomap_inode_set_error(ioend->inode, error);
 	}
-	iomap_list_init(&merged);
-	while ((l = iomap_list_pop(&ioend->merged)))
-		iomap_list_add_tail(&merged, l);
+	iomapi_list_init(&merged);
+	while ((l = iomapi_list_pop(&ioend->merged)))
+		iomapi_list_add_tail(&merged, l);
 	finish_one(ioend, error);
-	while ((l = iomap_list_pop(&merged))) {
+	while ((l = iomapi_list_pop(&merged))) {
 		ioend = iomap_container_of(l, struct iomap_ioend, list);
 		whole_error(ioend, told);
 		finish_one(ioend, error);

@@ -59,7 +59,7 @@ int iomapi_wpc_start(struct iomap_writeback_ctx *wpc)
 	rc = check_wbc(wpc->inode, wpc->wbc, &st->unit);
 	if (rc)
 		return rc;
-	iomap_list_init(&wpc->ready);
+	iomapi_list_init(&wpc->ready);
 	st->state |= IOMAPI_WPC_STARTED;
 	st->why = IOMAP_WHY_FIRST;
 	return 0;
@@ -72,7 +72,7 @@ void iomapi_close(struct iomap_writeback_ctx *wpc, enum iomap_trace_why why)
 	if (!node)
 		return;
 	wpc->wb_ctx = NULL;
-	iomap_list_add_tail(&wpc->ready, node);
+	iomapi_list_add_tail(&wpc->ready, node);
 	iomapi_wpc(wpc)->why = (uint16_t)why;
 }
 
@@ -88,7 +88,7 @@ int iomapi_submit_ready(struct iomap_writeback_ctx *wpc, int error)
 	struct iomap_list *node;
 	int first = 0;
 
-	while ((node = iomap_list_pop(&wpc->ready))) {
+	while ((node = iomapi_list_pop(&wpc->ready))) {
 		int rc;
 
 		if (!error)	/* the hook may be who finds out */
@@ -152,7 +152,7 @@ static int make_progress(struct iomap_writeback_ctx *wpc, uint32_t seen)
 {
 	const iomap_word *freed = iomapi_bio_pool_freed(iomapi_writeback(wpc->inode->env)->pool);
 
-	if (!iomap_list_empty(&wpc->ready))
+	if (!iomapi_list_empty(&wpc->ready))
 		return iomapi_submit_ready(wpc, 0);
 	if (!wpc->wb_ctx)
 		return 1;
@@ -260,7 +260,7 @@ int iomapi_writeback_frame(struct iomap_writeback_ctx *wpc, struct iomap_folio *
 
 	iomapi_trace(inode->env, .event = IOMAP_TRACE_WRITEBACK_FOLIO, .inode = inode,
 		     .pos = folio->pos, .len = size);
-	iomapi_folio_start_writeback(folio);
+	iomapi_frame_start_writeback(folio);
 	iomapi_folio_clear_dirty(folio, 0, size);
 	iomapi_folio_settle_dirty(folio);
 	iomapi_offer_range(wpc, folio, 0, size, IOMAP_MAX_POS, &offer);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * writeback/ioend.c - ioends: where they come from, how they are built.
+ * writeback/ioend.c - ioends: how they are built.
  *
- * All ioends of an environment are made when it is, as bios with front padding: the private half,
- * the public struct with the bio last, the segments.  A wpc keeps those it has reserved in a chain
- * of its own; iomap_add_to_ioend takes from there and falls back to the pool, never waiting.
+ * iomap_add_to_ioend takes from those that the wpc has reserved and falls back to the pool, never
+ * waiting.
  *
- * Building is an append at the end or a fresh start.  A range that does not fit whole is cut, at a
+ * Building is an append at the end or a fresh start.  Under a map that was looked at before both
+ * are short: next to nothing is left to check.  A range that does not fit whole is cut, at a
  * multiple of the largest of block, grain and atomic chunk.  A chunk of several ranges is not begun
  * where it might not end: limits of bytes are whole chunks, and of segments there are enough for
  * one.  The number of segments that counts against the device is that of runs of memory, since the
@@ -25,207 +25,6 @@
 #include "inode/inode.h"
 #include "map/map.h"
 #include "writeback/writeback.h"
-
-/* ---- the pool ---- */
-
-static int room_init(struct iomap_env *env, void **state)
-{
-	const struct iomap_env_opts *opts = iomapi_env_opts(env);
-	struct iomapi_writeback *room = iomapi_zalloc(env, sizeof(*room));
-	uint32_t nr = opts->nr_ioends, segs = iomapi_min(opts->nr_segs, IOMAPI_IOEND_FOLIOS);
-	int rc;
-
-	if (!room)
-		return -ENOMEM;
-	rc = iomapi_bio_pool_new(env, offsetof(struct iomapi_ioend, ioend.bio), nr, segs, nr / 8,
-				 &room->pool);
-	if (rc) {
-		iomapi_free(env, room, sizeof(*room));
-		return rc;
-	}
-	room->env = env;
-	room->nr_ioends = nr;
-	*state = room;
-	return 0;
-}
-
-static void room_fini(struct iomap_env *env, void *state)
-{
-	struct iomapi_writeback *room = state;
-
-	iomap_bio_pool_delete(&room->pool);
-	iomapi_free(env, room, sizeof(*room));
-}
-
-const struct iomapi_room iomapi_room_writeback = { .init = room_init, .fini = room_fini };
-
-struct iomapi_writeback *iomapi_writeback(struct iomap_env *env)
-{
-	return iomapi_room(env, IOMAPI_ROOM_WRITEBACK);
-}
-
-IOMAP_API struct iomap_bio_pool *iomap_ioend_bio_pool(struct iomap_env *env)
-{
-	return iomapi_writeback(env)->pool;
-}
-
-IOMAP_API struct iomap_ioend *iomap_ioend_from_bio(struct iomap_bio *bio)
-{
-	return iomap_container_of(bio, struct iomap_ioend, bio);
-}
-
-static struct iomapi_ioend *from_bio(struct iomap_bio *bio)
-{
-	return iomapi_ioend(iomap_ioend_from_bio(bio));
-}
-
-bool iomapi_ioend_reserve_one(struct iomap_writeback_ctx *wpc)
-{
-	struct iomapi_writeback *room = iomapi_writeback(wpc->inode->env);
-	struct iomapi_wpc *st = iomapi_wpc(wpc);
-	struct iomap_bio *bio = iomapi_bio_pool_get(room->pool, true);
-	struct iomapi_ioend *px;
-
-	if (!bio)
-		return false;
-	px = from_bio(bio);
-	px->room = room;
-	px->next = st->reserved;
-	st->reserved = px;
-	st->nr_reserved++;
-	return true;
-}
-
-static struct iomapi_ioend *take_reserved(struct iomap_writeback_ctx *wpc)
-{
-	struct iomapi_wpc *st = iomapi_wpc(wpc);
-	struct iomapi_ioend *px;
-
-	if (!st->reserved && !iomapi_ioend_reserve_one(wpc))
-		return NULL;
-	px = st->reserved;
-	st->reserved = px->next;
-	st->nr_reserved--;
-	return px;
-}
-
-/* Counts first: the pool's word, bumped last, is what sends a waiter to look at them. */
-static void to_pool(struct iomapi_ioend *px, uint32_t state)
-{
-	struct iomapi_writeback *room = px->room;
-
-	if (state & IOMAPI_IOEND_SENT)
-		iomapi_sub(&room->nr_sent, 1);
-	if (state & IOMAPI_IOEND_HELD)
-		iomapi_sub(&room->nr_held, 1);
-	iomap_bio_pool_put(room->pool, &px->ioend.bio);
-}
-
-void iomapi_ioend_free(struct iomapi_ioend *px)
-{
-	to_pool(px, px->state);
-}
-
-void iomapi_ioend_unreserve(struct iomap_writeback_ctx *wpc)
-{
-	struct iomapi_wpc *st = iomapi_wpc(wpc);
-
-	while (st->reserved) {
-		struct iomapi_ioend *px = st->reserved;
-
-		st->reserved = px->next;
-		to_pool(px, 0);
-	}
-	st->nr_reserved = 0;
-}
-
-/* ---- a new one ---- */
-
-/* The private half but its place in the pool; the public fields up to the bio. */
-static void reset(struct iomapi_ioend *px, struct iomap_inode *inode, int64_t offset,
-		  uint32_t flags)
-{
-	struct iomapi_writeback *room = px->room;
-	struct iomap_ioend *ioend = &px->ioend;
-
-	memset(px, 0, offsetof(struct iomapi_ioend, ioend.bio));
-	px->room = room;
-	px->unsent = 1;
-	iomap_list_init(&ioend->list);
-	iomap_list_init(&ioend->inflight);
-	iomap_list_init(&ioend->merged);
-	ioend->inode = inode;
-	ioend->offset = offset;
-	ioend->flags = flags;
-	ioend->remaining = 1;
-}
-
-static void reset_bio(struct iomapi_ioend *px, const struct iomapi_span *span,
-		      const struct iomap_writeback_control *wbc)
-{
-	struct iomap_bio *bio = &px->ioend.bio;	/* as it came from the pool */
-
-	px->ioend.addr = span->addr;
-	bio->bdev = span->bdev;
-	bio->op = IOMAP_BIO_WRITE;
-	bio->addr = span->addr;
-	bio->ioq = wbc->ioq;
-	bio->priority = wbc->priority;
-	bio->grain = wbc->grain;
-	bio->atomic_bytes = wbc->atomic_bytes;
-	if (wbc->flags & IOMAP_WB_FUA)
-		bio->flags |= IOMAP_BIO_FUA;
-	if (wbc->flags & IOMAP_WB_ISOLATE)
-		px->state |= IOMAPI_IOEND_ISOLATE;
-}
-
-struct iomapi_ioend *iomapi_ioend_new_piece(struct iomapi_ioend *px)
-{
-	struct iomap_bio *bio = iomapi_bio_pool_get(px->room->pool, true), *from = &px->ioend.bio;
-	struct iomapi_ioend *front;
-
-	if (!bio)
-		return NULL;
-	front = from_bio(bio);
-	front->room = px->room;
-	reset(front, px->ioend.inode, px->ioend.offset, px->ioend.flags);
-	bio->bdev = from->bdev;
-	bio->op = from->op;
-	bio->addr = from->addr;
-	bio->ioq = from->ioq;
-	bio->priority = from->priority;
-	bio->flags = from->flags;
-	bio->grain = from->grain;
-	bio->atomic_bytes = from->atomic_bytes;
-	bio->end_io = from->end_io;
-	bio->piece_end = from->piece_end;
-	bio->owner = from->owner;
-	front->why = IOMAP_WHY_SIZE;
-	front->state = IOMAPI_IOEND_HELD;
-	iomapi_add(&px->room->nr_held, 1);
-	front->unit = px->unit;
-	front->ioend.addr = px->ioend.addr;
-	front->ioend.client_key = px->ioend.client_key;
-	front->ioend.client_max = px->ioend.client_max;
-	front->ioend.wb_seq = px->ioend.wb_seq;
-	return front;
-}
-
-IOMAP_API struct iomap_ioend *iomap_init_ioend(struct iomap_inode *inode, struct iomap_bio *bio,
-					       int64_t offset, unsigned ioend_flags)
-{
-	struct iomapi_ioend *px = from_bio(bio);
-
-	px->room = iomapi_writeback(inode->env);
-	reset(px, inode, offset, ioend_flags);
-	px->ioend.size = bio->len;
-	px->ioend.addr = bio->addr;
-	px->unit = 1ull << inode->block_bits;
-	/* Of a killed inode: submit ends it, there is nothing to wait for. */
-	if (!iomapi_inode_ioend_start(inode, &px->ioend))
-		px->state |= IOMAPI_IOEND_COUNTED;
-	return &px->ioend;
-}
 
 /* ---- building ---- */
 
@@ -266,8 +65,10 @@ static int check_range(const struct adding *a)
 	return a->pos != st->offered_pos || a->len > st->offered_len ? -EINVAL : 0;
 }
 
-static uint32_t flags_of(const struct adding *a, const struct iomap *map)
+static uint32_t flags_of(const struct iomap_writeback_ctx *wpc, const struct iomap_folio *folio,
+			 int64_t pos)
 {
+	const struct iomap *map = &wpc->iomap;
 	uint32_t flags = 0;
 
 	if (map->type == IOMAP_UNWRITTEN)
@@ -276,12 +77,21 @@ static uint32_t flags_of(const struct adding *a, const struct iomap *map)
 		flags |= IOMAP_IOEND_SHARED;
 	if (map->flags & IOMAP_F_ANON_WRITE)
 		flags |= IOMAP_IOEND_ANON;
-	if ((map->flags & IOMAP_F_BOUNDARY) && a->pos == map->offset)
+	if ((map->flags & IOMAP_F_BOUNDARY) && pos == map->offset)
 		flags |= IOMAP_IOEND_BOUNDARY;
-	if ((iomapi_load_relaxed(&a->folio->flags) & IOMAP_FOLIO_DONTCACHE) ||
-	    (a->wpc->wbc->flags & IOMAP_WB_DONTCACHE))
+	if ((iomapi_load_relaxed(&folio->flags) & IOMAP_FOLIO_DONTCACHE) ||
+	    (wpc->wbc->flags & IOMAP_WB_DONTCACHE))
 		flags |= IOMAP_IOEND_DONTCACHE;
 	return flags;
+}
+
+static void trace_map(const struct iomap_writeback_ctx *wpc, int rc)
+{
+	const struct iomap *map = &wpc->iomap;
+
+	iomapi_trace(wpc->inode->env, .event = IOMAP_TRACE_MAP, .inode = wpc->inode,
+		     .bdev = map->bdev, .pos = map->offset, .len = map->length, .addr = map->addr,
+		     .type = map->type, .flags = map->flags, .writeback = 1, .result = rc);
 }
 
 /* The wpc's map as it stands now: validated, then how much of the range it covers and where. */
@@ -297,9 +107,7 @@ static int look_at_map(struct adding *a)
 	a->limits = a->span.bdev ? iomapi_bdev_limits(a->span.bdev) : NULL;
 	rc = iomapi_map_check_writeback(inode, map, a->pos, a->len, a->end_pos,
 					 a->limits);
-	iomapi_trace(inode->env, .event = IOMAP_TRACE_MAP, .inode = inode, .bdev = map->bdev,
-		     .pos = map->offset, .len = map->length, .addr = map->addr,
-		     .type = map->type, .flags = map->flags, .writeback = 1, .result = rc);
+	trace_map(a->wpc, rc);
 	if (rc)
 		return rc;
 	/* A map may end at the end of the file, inside the last block. */
@@ -311,7 +119,7 @@ static int look_at_map(struct adding *a)
 		return no_device(a);
 	a->span.offset = a->pos;
 	a->span.addr = anon ? IOMAP_NULL_ADDR : map->addr + (uint64_t)(a->pos - map->offset);
-	a->span.flags = flags_of(a, map);
+	a->span.flags = flags_of(a->wpc, a->folio, a->pos);
 	a->integrity = map->flags & IOMAP_F_INTEGRITY;
 	return 0;
 }
@@ -382,25 +190,42 @@ static void set_limits(struct iomapi_ioend *px, const struct adding *a)
 	px->max_bytes = iomapi_max(px->unit, max - max % px->unit);
 }
 
-/* Start another, from what is reserved. */
-static int begin(struct adding *a)
+static void reset_bio(struct iomapi_ioend *px, const struct iomapi_span *span,
+		      const struct iomap_writeback_control *wbc)
 {
-	struct iomap_writeback_ctx *wpc = a->wpc;
-	struct iomapi_ioend *px = take_reserved(wpc);
+	struct iomap_bio *bio = &px->ioend.bio;	/* as it came from the pool */
+
+	px->ioend.addr = span->addr;
+	bio->bdev = span->bdev;
+	bio->op = IOMAP_BIO_WRITE;
+	bio->addr = span->addr;
+	bio->ioq = wbc->ioq;
+	bio->priority = wbc->priority;
+	bio->grain = wbc->grain;
+	bio->atomic_bytes = wbc->atomic_bytes;
+	if (wbc->flags & IOMAP_WB_FUA)
+		bio->flags |= IOMAP_BIO_FUA;
+	if (wbc->flags & IOMAP_WB_ISOLATE)
+		px->state |= IOMAPI_IOEND_ISOLATE;
+}
+
+/* Start another, from what is reserved: it is pending then. */
+static int begin(struct iomap_writeback_ctx *wpc, const struct iomapi_span *span)
+{
+	struct iomapi_ioend *px = iomapi_ioend_take_reserved(wpc);
 	int rc;
 
 	if (!px)
 		return -EAGAIN;
-	reset(px, wpc->inode, a->pos, a->span.flags);
+	iomapi_ioend_reset(px, wpc->inode, span->offset, span->flags);
 	rc = iomapi_inode_ioend_start(wpc->inode, &px->ioend);
 	if (rc) {
-		to_pool(px, 0);
+		iomapi_ioend_free(px);
 		return rc;
 	}
 	px->state |= IOMAPI_IOEND_COUNTED;
 	px->why = iomapi_wpc(wpc)->why;
-	reset_bio(px, &a->span, wpc->wbc);
-	set_limits(px, a);
+	reset_bio(px, span, wpc->wbc);
 	wpc->wb_ctx = &px->ioend;
 	return 0;
 }
@@ -411,15 +236,17 @@ static void remember_map(struct iomapi_ioend *px, const struct adding *a)
 	const struct iomap *map = &a->wpc->iomap;
 	uint64_t len = map->length, size = iomapi_load_relaxed(&a->limits->size);
 
-	px->map = *map;
+	px->map = (struct iomapi_place){
+		.addr = map->addr, .offset = map->offset, .length = map->length,
+		.bdev = map->bdev, .type = map->type, .flags = map->flags,
+	};
 	px->dontcache_mask = a->wpc->wbc->flags & IOMAP_WB_DONTCACHE ? 0 : IOMAP_FOLIO_DONTCACHE;
 	px->dontcache = px->ioend.flags & IOMAP_IOEND_DONTCACHE ? px->dontcache_mask : 0;
 	if (map->addr != IOMAP_NULL_ADDR)
 		len = iomapi_min(len, size - map->addr);
 	px->map_end = iomapi_round_down(map->offset + (int64_t)len,
 					(int64_t)1 << a->wpc->inode->block_bits);
-	/* nor what begins or goes on with a chunk of several ranges: room_left counts */
-	if (px->state & IOMAPI_IOEND_CLIPPED || a->len < px->unit)
+	if (px->state & IOMAPI_IOEND_CLIPPED)
 		px->map_end = px->next_pos;
 }
 
@@ -478,9 +305,10 @@ static int64_t add(struct adding *a)
 	}
 	fresh = !room;
 	if (fresh) {
-		rc = begin(a);
+		rc = begin(wpc, &a->span);
 		if (rc)
 			return rc;
+		set_limits(iomapi_ioend(wpc->wb_ctx), a);
 		room = room_left(iomapi_ioend(wpc->wb_ctx), a->folio, a->mem, a->len);
 	}
 	px = iomapi_ioend(wpc->wb_ctx);
@@ -496,76 +324,151 @@ static __attribute__((noinline)) int64_t add_any(struct iomap_writeback_ctx *wpc
 						 struct iomap_folio *folio, int64_t pos,
 						 uint64_t len, int64_t end_pos, char *mem)
 {
+	iomapi_wpc(wpc)->adds++;
 	return add(&(struct adding){ .wpc = wpc, .folio = folio, .mem = mem, .pos = pos,
 				     .end_pos = end_pos, .len = len });
 }
 
-/* What decides where the bytes go, and as what. */
-static inline bool same_map(const struct iomap *a, const struct iomap *b)
+static inline bool same_map(const struct iomap *a, const struct iomapi_place *b)
 {
 	return a->addr == b->addr && a->offset == b->offset && a->length == b->length &&
 	       a->bdev == b->bdev && a->type == b->type && a->flags == b->flags;
 }
 
 /*
- * A column: is it the next folio, whole as it was offered, under the same map, and is there room?
- * Most pages follow like this; everything else, and what the caller gets wrong, goes the long way.
+ * A column: is it a folio, whole as it was offered, under the map of the last one, and inside what
+ * that is good for?  Most pages come like this; everything else, and what the caller gets wrong,
+ * goes the long way.
  */
-static inline bool follows_at_once(const struct iomap_writeback_ctx *wpc,
-				   const struct iomapi_ioend *px, const struct iomap_folio *folio,
-				   int64_t pos, uint64_t len, int64_t end_pos, const char *mem)
+static inline bool is_known(const struct iomap_writeback_ctx *wpc, const struct iomapi_ioend *px,
+			    const struct iomap_folio *folio, int64_t pos, uint64_t len,
+			    int64_t end_pos)
 {
 	const struct iomapi_wpc *st = (const void *)wpc->opaque;
-	const struct iomap_bio *bio = &px->ioend.bio;
 
-	if (pos != px->next_pos)
-		return false;
 	if (pos != st->offered_pos || len != st->offered_len || end_pos != st->offered_end)
 		return false;
 	if ((uint64_t)(pos - folio->pos) >= folio->size)
 		return false;
-	if (len > (uint64_t)(px->map_end - pos))
+	if ((int64_t)len > px->map_end - pos)
+		return false;
+	if (len < px->unit)	/* a part of a chunk: room_left counts */
 		return false;
 	if (!same_map(&wpc->iomap, &px->map))
 		return false;
 	if ((iomapi_load_relaxed(&folio->flags) & px->dontcache_mask) != px->dontcache)
 		return false;
-	if (folio == px->last || bio->nr_segs >= bio->max_segs)
+	return folio != px->last && end_pos - pos >= (int64_t)len;
+}
+
+/* Another one: is there room right behind the last? */
+static inline bool follows(const struct iomapi_ioend *px, int64_t pos, uint64_t len,
+			   const char *mem)
+{
+	const struct iomap_bio *bio = &px->ioend.bio;
+
+	if (pos != px->next_pos || bio->nr_segs >= bio->max_segs)
 		return false;
 	if (mem != px->mem_end && px->nr_runs >= px->max_runs)
 		return false;
-	return len <= px->max_bytes - bio->len && (uint64_t)(end_pos - pos) >= len;
+	return len <= px->max_bytes - bio->len;
 }
 
-/* wpc, px and folio are in the cache by now, so that this costs its instructions: few. */
-IOMAP_API int64_t iomap_add_to_ioend(struct iomap_writeback_ctx *wpc, struct iomap_folio *folio,
-				     int64_t pos, uint64_t len, int64_t end_pos, const void *mem)
+/* All that was offered of it. */
+static inline void append_folio(struct iomap_writeback_ctx *wpc, struct iomapi_ioend *px,
+				struct iomap_folio *folio, char *mem, int64_t pos, uint64_t len)
 {
 	struct iomapi_wpc *st = iomapi_wpc(wpc);
-	/* the segments of a write are only read */
-	char *from = mem ? (char *)(uintptr_t)mem : (char *)folio->mem + (pos - folio->pos);
-	struct iomapi_ioend *px;
-	struct iomap_bvec *seg;
+	struct iomap_bvec *seg = iomapi_ioend_segs(px) + px->ioend.bio.nr_segs++;
 
-	st->adds++;
-	if (!wpc->wb_ctx)
-		return add_any(wpc, folio, pos, len, end_pos, from);
-	px = iomapi_ioend(wpc->wb_ctx);
-	if (!follows_at_once(wpc, px, folio, pos, len, end_pos, from))
-		return add_any(wpc, folio, pos, len, end_pos, from);
-	seg = iomapi_ioend_segs(px) + px->ioend.bio.nr_segs++;
-	seg->mem = from;
+	seg->mem = mem;
 	seg->len = len;
 	seg->owner = folio;
-	px->nr_runs += from != px->mem_end;
+	px->nr_runs += mem != px->mem_end;
 	px->last = folio;
-	px->mem_end = from + len;
+	px->mem_end = mem + len;
 	px->next_pos = pos + (int64_t)len;
 	px->ioend.nr_folios++;
 	px->ioend.bio.len += len;
 	px->ioend.size += len;
 	st->added += (uint32_t)len;
 	st->offered_len = 0;
+}
+
+/* A gap: what comes behind it lies in the same extent, at an address of its own. */
+static inline bool may_leave_gap(const struct iomapi_ioend *px, int64_t pos, uint64_t len)
+{
+	if (pos <= px->next_pos || len > px->max_bytes)
+		return false;
+	if (px->map.flags & IOMAP_F_ANON_WRITE)
+		return false;
+	return px->map.type == IOMAP_MAPPED || px->map.type == IOMAP_UNWRITTEN;
+}
+
+/* The pending one is closed and another begun, with the same limits and the same map. */
+static int begin_behind_gap(struct iomap_writeback_ctx *wpc, const struct iomap_folio *folio,
+			    int64_t pos)
+{
+	const struct iomapi_ioend *old = iomapi_ioend(wpc->wb_ctx);
+	const struct iomapi_span span = {
+		.offset = pos, .addr = old->map.addr + (uint64_t)(pos - old->map.offset),
+		.bdev = old->map.bdev, .flags = flags_of(wpc, folio, pos),
+	};
+	struct iomapi_ioend *px;
+	int rc;
+
+	trace_map(wpc, 0);
+	iomapi_close(wpc, IOMAP_WHY_FILE);
+	rc = begin(wpc, &span);
+	if (rc)
+		return rc;
+	px = iomapi_ioend(wpc->wb_ctx);
+	px->state |= old->state & IOMAPI_IOEND_INTEGRITY;
+	px->max_runs = old->max_runs;
+	px->max_bytes = old->max_bytes;
+	px->unit = old->unit;
+	px->map = old->map;
+	px->map_end = old->map_end;
+	px->dontcache_mask = old->dontcache_mask;
+	px->dontcache = old->dontcache;
+	return 0;
+}
+
+static __attribute__((noinline)) int64_t add_behind_gap(struct iomap_writeback_ctx *wpc,
+							struct iomap_folio *folio, int64_t pos,
+							uint64_t len, char *mem)
+{
+	struct iomapi_ioend *px;
+	int rc = begin_behind_gap(wpc, folio, pos);
+
+	if (rc) {
+		iomapi_wpc(wpc)->adds++;
+		return rc;
+	}
+	px = iomapi_ioend(wpc->wb_ctx);
+	append_folio(wpc, px, folio, mem, pos, len);
+	return trace_added(wpc, px, pos, len, true);
+}
+
+/* wpc, px and folio are in the cache by now, so that this costs its instructions: few. */
+IOMAP_API int64_t iomap_add_to_ioend(struct iomap_writeback_ctx *wpc, struct iomap_folio *folio,
+				     int64_t pos, uint64_t len, int64_t end_pos, const void *mem)
+{
+	/* the segments of a write are only read */
+	char *from = mem ? (char *)(uintptr_t)mem : (char *)folio->mem + (pos - folio->pos);
+	struct iomapi_ioend *px;
+
+	if (!wpc->wb_ctx)
+		return add_any(wpc, folio, pos, len, end_pos, from);
+	px = iomapi_ioend(wpc->wb_ctx);
+	if (!is_known(wpc, px, folio, pos, len, end_pos))
+		return add_any(wpc, folio, pos, len, end_pos, from);
+	if (!follows(px, pos, len, from)) {
+		if (may_leave_gap(px, pos, len))
+			return add_behind_gap(wpc, folio, pos, len, from);
+		return add_any(wpc, folio, pos, len, end_pos, from);
+	}
+	append_folio(wpc, px, folio, from, pos, len);
 	if (iomapi_traced(wpc->inode->env))
 		return trace_added(wpc, px, pos, len, false);
 	return (int64_t)len;

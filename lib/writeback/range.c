@@ -64,15 +64,27 @@ static int judge(struct iomap_writeback_ctx *wpc, int64_t pos, uint64_t len, int
 	return 0;
 }
 
+/* It took less than all, or did something else; how much, 0 ends it, offer says why. */
+static __attribute__((noinline)) uint64_t judge_offer(struct iomap_writeback_ctx *wpc, int64_t pos,
+						      uint64_t len, int64_t answer,
+						      bool used_ioends, uint64_t added,
+						      struct iomapi_offer *offer)
+{
+	uint64_t queued;
+
+	offer->error = judge(wpc, pos, len, answer, used_ioends, added, &queued);
+	offer->queued += queued;
+	return offer->error ? 0 : (uint64_t)answer;
+}
+
 /* Once: how much the client took; 0 ends it, offer says why. */
-static inline uint64_t offer_once(struct iomap_writeback_ctx *wpc, struct iomap_folio *folio,
+IOMAPI_INLINE uint64_t offer_once(struct iomap_writeback_ctx *wpc, struct iomap_folio *folio,
 				  size_t off, size_t len, int64_t end_pos,
 				  struct iomapi_offer *offer)
 {
 	struct iomapi_wpc *st = iomapi_wpc(wpc);
 	int64_t pos = folio->pos + (int64_t)off, answer;
 	uint32_t adds = st->adds, added = st->added;
-	uint64_t queued;
 
 	if (iomapi_unlikely(!st->reserved) && !iomapi_ioend_reserve_one(wpc)) {
 		offer->stopped = true;
@@ -85,18 +97,15 @@ static inline uint64_t offer_once(struct iomap_writeback_ctx *wpc, struct iomap_
 	st->offered_end = end_pos;
 	answer = wpc->ops->writeback_range(wpc, folio, pos, len, end_pos);
 	added = st->added - added;
-	if (iomapi_likely(added && added == (uint64_t)answer && added <= len)) {
-		offer->queued += added;
-		return added;
-	}
-	offer->error = judge(wpc, pos, len, answer, st->adds != adds, added, &queued);
-	offer->queued += queued;
-	return offer->error ? 0 : (uint64_t)answer;
+	if (iomapi_unlikely(!added || added != (uint64_t)answer || added > len))
+		return judge_offer(wpc, pos, len, answer, added || st->adds != adds, added, offer);
+	offer->queued += added;
+	return added;
 }
 
 /* Until all of it is taken.  */
-static inline void offer_run(struct iomap_writeback_ctx *wpc, struct iomap_folio *folio,
-			     size_t off, size_t len, int64_t end_pos, struct iomapi_offer *offer)
+static void offer_run(struct iomap_writeback_ctx *wpc, struct iomap_folio *folio, size_t off,
+		      size_t len, int64_t end_pos, struct iomapi_offer *offer)
 {
 	uint64_t took;
 
@@ -138,9 +147,11 @@ static void clear_rest(struct iomap_folio *folio, size_t from)
 	iomapi_folio_settle_dirty(folio);
 }
 
-static void offer_dirty(struct iomap_writeback_ctx *wpc, struct iomap_folio *folio, size_t end,
-			int64_t end_pos, struct iomapi_offer *offer)
+static __attribute__((noinline)) void offer_dirty(struct iomap_writeback_ctx *wpc,
+						  struct iomap_folio *folio, int64_t end_pos,
+						  struct iomapi_offer *offer)
 {
+	size_t end = bytes_inside(folio, end_pos, wpc->inode->block_bits);
 	size_t off = 0, next, len = 0, next_len = 0;
 	bool more = end && iomapi_folio_next_dirty(folio, &off, end, &len);
 
@@ -167,38 +178,50 @@ static void offer_dirty(struct iomap_writeback_ctx *wpc, struct iomap_folio *fol
 
 /* A folio of one block, inside the file: its flag is all there is to clear, and nothing to look
  * for. */
-static void offer_block(struct iomap_writeback_ctx *wpc, struct iomap_folio *folio, size_t size,
-			int64_t end_pos, struct iomapi_offer *offer)
+IOMAPI_INLINE void offer_block(struct iomap_writeback_ctx *wpc, struct iomap_folio *folio,
+			       size_t size, int64_t end_pos, struct iomapi_offer *offer)
 {
+	uint64_t took;
+
 	iomapi_folio_clear_dirty_flag(folio);
-	offer_run(wpc, folio, 0, size, end_pos, offer);
+	took = offer_once(wpc, folio, 0, size, end_pos, offer);
+	if (iomapi_unlikely(took && took < size)) {
+		offer_run(wpc, folio, took, size - took, end_pos, offer);
+		took = offer->off;
+	}
 	if (iomapi_unlikely(offer->stopped))
-		iomapi_folio_set_dirty(folio, offer->off, size - offer->off);
+		iomapi_folio_set_dirty(folio, took, size - took);
+}
+
+/* What nobody queued is over; an error goes through the inode, and before the folio can be anybody
+ * else's. */
+static __attribute__((noinline)) void end_rest(struct iomap_inode *inode, struct iomap_folio *folio,
+					       const struct iomapi_offer *offer)
+{
+	if (offer->error)
+		iomap_inode_set_error(inode, offer->error);
+	if (offer->queued < folio->size &&
+	    iomapi_folio_sub_write_pending(folio, folio->size - offer->queued, offer->error))
+		iomapi_folio_end_writeback(folio);
 }
 
 int iomapi_writeback_cached(struct iomap_writeback_ctx *wpc, struct iomap_folio *folio)
 {
 	struct iomap_inode *inode = wpc->inode;
 	struct iomapi_offer offer = { .queued = 0 };
-	int64_t end_pos = iomap_inode_size(inode);
+	int64_t end_pos = iomapi_load(&iomapi_inode(inode)->size);
 	uint32_t size = folio->size;
-	size_t inside;
 
 	iomapi_trace(inode->env, .event = IOMAP_TRACE_WRITEBACK_FOLIO, .inode = inode,
 		     .pos = folio->pos, .len = size);
-	iomapi_folio_start_writeback(folio);
-	inside = bytes_inside(folio, end_pos, inode->block_bits);
-	if (inside == size && size >> inode->block_bits == 1)
+	iomapi_folio_start_writeback(inode, folio);
+	if (size >> inode->block_bits == 1 && end_pos - folio->pos >= (int64_t)size)
 		offer_block(wpc, folio, size, end_pos, &offer);
 	else
-		offer_dirty(wpc, folio, inside, end_pos, &offer);
+		offer_dirty(wpc, folio, end_pos, &offer);
 	wpc->wbc->bytes_queued += offer.queued;
-	/* Through the inode, and before the folio can be anybody else's. */
-	if (offer.error)
-		iomap_inode_set_error(inode, offer.error);
-	if (offer.queued < size &&
-	    iomapi_folio_sub_write_pending(folio, size - offer.queued, offer.error))
-		iomapi_folio_end_writeback(folio);
+	if (iomapi_unlikely(offer.queued < size || offer.error))
+		end_rest(inode, folio, &offer);
 	return offer.error ? offer.error : offer.stopped;
 }
 

@@ -63,7 +63,7 @@ static void move_segments(struct iomapi_ioend *px, struct iomapi_ioend *front, u
 
 void iomapi_ioend_part_sent(struct iomapi_ioend *px, bool held)
 {
-	if (iomapi_sub(&px->unsent, 1))
+	if (!iomapi_ioend_last_part(&px->unsent))
 		return;
 	iomapi_add(&px->room->nr_sent, 1);
 	if (held)

@@ -37,6 +37,15 @@ struct iomapi_writeback {
 	iomap_word since_yield;		/* folios completed */
 };
 
+/* What of a map decides where bytes go, and as what. */
+struct iomapi_place {
+	uint64_t addr;
+	int64_t offset;
+	uint64_t length;
+	struct iomap_bdev *bdev;
+	uint16_t type, flags;
+};
+
 /* The private half of an ioend stands before the public one. */
 struct iomapi_ioend {
 	struct iomapi_ioend *next;	/* reserved by a wpc */
@@ -62,7 +71,7 @@ struct iomapi_ioend {
 	int32_t resend_status;		/* first of those that failed again */
 	void (*end_io)(struct iomap_bio *bio);	/* the client's, while ours is in the bio */
 	void (*piece_end)(struct iomap_bio *bio, uint64_t off, uint64_t len, int status);
-	struct iomap map;		/* ..of the last range that was looked at */
+	struct iomapi_place map;	/* ..of the last range that was looked at */
 	struct iomap_ioend ioend;	/* its bio is last, segments follow */
 };
 enum {				/* iomapi_ioend.state */
@@ -77,6 +86,12 @@ enum {				/* iomapi_ioend.state */
 static inline struct iomapi_ioend *iomapi_ioend(struct iomap_ioend *ioend)
 {
 	return iomap_container_of(ioend, struct iomapi_ioend, ioend);
+}
+
+/* One part less; true: it was the last.  Who has the last one is alone with the count. */
+static inline bool iomapi_ioend_last_part(iomap_word *parts)
+{
+	return iomapi_load(parts) == 1 || !iomapi_sub(parts, 1);
 }
 
 /* Segments of a range whose piece failed carry a mark in their owner, a pointer to a folio. */
@@ -102,7 +117,7 @@ struct iomapi_wpc {			/* lies in wpc->opaque */
 	uint16_t state;			/* IOMAPI_WPC_* */
 	uint16_t why;			/* the next ioend begins, if nothing better is known */
 	uint32_t added;			/* bytes taken by iomap_add_to_ioend.. */
-	uint32_t adds;			/* ..and how often it was called; both wrap */
+	uint32_t adds;			/* ..and how often it did so the long way; both wrap */
 	uint32_t unit;			/* wbc->grain and atomic_bytes and the block: the largest */
 	uint32_t offered_len;		/* the range that the client has now, less what it took.. */
 	int64_t offered_pos, offered_end;	/* ..and the end of the file for it */
@@ -140,10 +155,15 @@ void iomapi_offer_range(struct iomap_writeback_ctx *wpc, struct iomap_folio *fol
  * of it stays dirty for want of ioends; or the error. */
 int iomapi_writeback_cached(struct iomap_writeback_ctx *wpc, struct iomap_folio *folio);
 
-/* ---- ioend.c ---- */
+/* ---- stock.c ---- */
 struct iomapi_writeback *iomapi_writeback(struct iomap_env *env);
 /* One more for the wpc, without waiting; false: the pool is empty. */
 bool iomapi_ioend_reserve_one(struct iomap_writeback_ctx *wpc);
+/* One of those reserved, or else of the pool; NULL: that is empty. */
+struct iomapi_ioend *iomapi_ioend_take_reserved(struct iomap_writeback_ctx *wpc);
+/* As it begins, but for room, bio and segments. */
+void iomapi_ioend_reset(struct iomapi_ioend *px, struct iomap_inode *inode, int64_t offset,
+			uint32_t flags);
 void iomapi_ioend_unreserve(struct iomap_writeback_ctx *wpc);	/* all of them */
 void iomapi_ioend_free(struct iomapi_ioend *px);
 /* One to go on with what px begins (a front piece): its inode, flags, keys, device; NULL: none. */

@@ -33,14 +33,17 @@ struct walk {
 
 static void note(struct walk *w, int error)
 {
-	if (!error)
+	if (iomapi_likely(!error))
 		return;
 	w->error = w->error ? w->error : error;
 	if (!w->sync_all)
 		w->limit = 0;
 }
 
-static void submit_ready(struct walk *w)
+/* What is not done for most folios is kept out of line: submitting, waiting, reserving. */
+#define ASIDE static __attribute__((noinline))
+
+ASIDE void submit_ready(struct walk *w)
 {
 	uint64_t queued = w->wpc->wbc->bytes_queued;
 
@@ -66,10 +69,8 @@ static bool may_wait(struct walk *w)
 	return false;
 }
 
-static bool lock(struct walk *w, struct iomap_folio *folio)
+ASIDE bool wait_lock(struct walk *w, struct iomap_folio *folio)
 {
-	if (iomapi_likely(iomap_folio_trylock(folio)))
-		return true;
 	if (!may_wait(w))
 		return false;
 	kick(w);
@@ -78,7 +79,7 @@ static bool lock(struct walk *w, struct iomap_folio *folio)
 }
 
 /* Not locked: wait for the writeback that is going on.  False: this walk does not. */
-static bool wait_writeback(struct walk *w, struct iomap_folio *folio)
+ASIDE bool wait_writeback(struct walk *w, struct iomap_folio *folio)
 {
 	int rc;
 
@@ -91,11 +92,11 @@ static bool wait_writeback(struct walk *w, struct iomap_folio *folio)
 }
 
 /* Before a folio is locked: one ioend at least that is ours. */
-static bool have_ioend(struct walk *w)
+ASIDE bool reserve_ioend(struct walk *w)
 {
 	int hook_error = 0, rc;
 
-	if (iomapi_likely(iomapi_wpc(w->wpc)->reserved))
+	if (!iomap_volume_error(w->wpc->inode->volume) && iomapi_ioend_reserve_one(w->wpc))
 		return true;
 	rc = iomapi_reserve(w->wpc, 1, true, &hook_error);
 	note(w, hook_error);
@@ -105,34 +106,35 @@ static bool have_ioend(struct walk *w)
 	return !rc;
 }
 
-/* One folio that was tagged when we looked; whatever it has become since. */
-static void visit(struct walk *w, struct iomap_folio *folio)
+/* One folio that was tagged when we looked; whatever it has become since.  True: again, when its
+ * writeback is over. */
+static inline bool visit(struct walk *w, struct iomap_folio *folio)
 {
 	struct iomap_writeback_ctx *wpc = w->wpc;
-	bool again;
+	struct iomap_env *env = wpc->inode->env;
+	bool again = false;
+	uint32_t flags;
+	int rc = 0;
 
-	do {
-		uint32_t flags;
-		int rc = 0;
-
-		if (!have_ioend(w) || !lock(w, folio))
-			return;
-		again = false;
-		flags = iomapi_load_relaxed(&folio->flags);
-		if ((flags & IOMAP_FOLIO_DIRTY) && iomapi_folio_attached(folio)) {
-			if (flags & IOMAP_FOLIO_WRITEBACK)
-				again = w->sync_all;
-			else
-				rc = iomapi_writeback_cached(wpc, folio);
-		}
-		iomap_folio_unlock(folio);
-		if (rc > 0)
-			again = true;
+	if (iomapi_unlikely(!iomapi_wpc(wpc)->reserved) && !reserve_ioend(w))
+		return false;
+	if (iomapi_unlikely(!iomapi_folio_trylock(env, folio)) && !wait_lock(w, folio))
+		return false;
+	flags = iomapi_load_relaxed(&folio->flags);
+	if ((flags & IOMAP_FOLIO_DIRTY) && iomapi_folio_attached(folio)) {
+		if (flags & IOMAP_FOLIO_WRITEBACK)
+			again = w->sync_all;
 		else
-			note(w, rc);
-		if (iomapi_unlikely(wpc->ready.next != &wpc->ready))
-			submit_ready(w);
-	} while (again && wait_writeback(w, folio));
+			rc = iomapi_writeback_cached(wpc, folio);
+	}
+	iomapi_folio_unlock(env, folio);
+	if (iomapi_unlikely(rc > 0))
+		again = true;
+	else
+		note(w, rc);
+	if (iomapi_unlikely(wpc->ready.next != &wpc->ready))
+		submit_ready(w);
+	return again;
 }
 
 static bool enough(const struct walk *w)
@@ -160,13 +162,14 @@ static int64_t walk_range(struct walk *w, int64_t pos, int64_t end, enum iomapi_
 	while (nr && pos < end && is_alive(w) && !enough(w)) {
 		nr = iomapi_mapping_tagged(inode, &pos, end, tag, folios, BATCH);
 		for (i = 0; i < nr && !enough(w); i++) {
-			visit(w, folios[i]);
+			while (iomapi_unlikely(visit(w, folios[i])) && wait_writeback(w, folios[i]))
+				;
 			iomapi_folio_put_behind(inode, folios[i]);
 		}
 		if (i < nr)
 			pos = folios[i]->pos;
 		for (; i < nr; i++)
-			iomap_folio_put(folios[i]);
+			iomapi_folio_put(folios[i]);
 	}
 	return pos;
 }

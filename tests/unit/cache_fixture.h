@@ -41,7 +41,10 @@ static inline void cf_start(struct iomap_folio *folio)
 {
 	size_t off = 0, len;
 
-	iomapi_folio_start_writeback(folio);
+	if (iomap_folio_flags(folio) & IOMAP_FOLIO_FRAME)
+		iomapi_frame_start_writeback(folio);
+	else
+		iomapi_folio_start_writeback(folio->inode, folio);
 	for (; iomapi_folio_next_dirty(folio, &off, folio->size, &len); off += len)
 		iomapi_folio_clear_dirty(folio, off, len);
 	iomapi_folio_settle_dirty(folio);

@@ -31,6 +31,48 @@ CASE(foreign_wake_reaches_sleeper_and_leader, "",
 	t_env_stop(&t);
 }
 
+static unsigned kicks;
+
+static void counting_kick(struct iomapi_driver *driver)
+{
+	kicks++;
+	fake_kick(driver);
+}
+
+CASE(a_wake_waits_for_the_end_of_callbacks, "O44",
+     "Put off in a callback, a wake comes once, when the outermost ends; elsewhere at once")
+{
+	struct waiter a = { .word = 0 }, b = { .word = 0 };
+	struct fake f;
+	struct t_env t;
+
+	t_env_start(&t, NULL);
+	fake_add(&f, &t);
+	f.driver.kick = counting_kick;
+	fake_submit(&f);
+	waiter_start(&a, &t);
+	until_blocked(&f, 1);
+	iomapi_callback_start(t.env);
+	iomapi_callback_start(t.env);
+	iomapi_store(&a.word, 1);
+	iomapi_wake_after(t.env, &a.word);
+	iomapi_wake_after(t.env, &a.word);
+	iomapi_callback_end(t.env);
+	ck_assert_uint_eq(kicks, 0);
+	iomapi_callback_end(t.env);
+	ck_assert_uint_eq(kicks, 1);
+	waiter_join(&a);
+
+	waiter_start(&b, &t);
+	until_blocked(&f, 2);
+	iomapi_store(&b.word, 1);
+	iomapi_wake_after(t.env, &b.word);
+	ck_assert_uint_eq(kicks, 2);
+	waiter_join(&b);
+	fake_del(&f);
+	t_env_stop(&t);
+}
+
 CASE(follower_takes_over, "", "When the leader's wait is over a follower reaps for itself")
 {
 	struct waiter a = { .word = 0 }, b = { .word = 0 };

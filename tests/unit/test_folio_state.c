@@ -209,14 +209,14 @@ CASE(folio_is_dirty_while_a_block_is, "I17",
 	iomap_folio_mark_dirty(folio, 9 * BLOCK, BLOCK);
 	iomap_folio_mark_dirty(folio, 2 * BLOCK, BLOCK);
 	ck_assert(is_dirty(folio));
-	iomapi_folio_start_writeback(folio);
+	iomapi_folio_start_writeback(folio->inode, folio);
 	iomapi_folio_clear_dirty(folio, 2 * BLOCK, BLOCK);
 	iomapi_folio_settle_dirty(folio);
 	ck_assert(is_dirty(folio));
 	ck_assert(iomapi_mapping_has(&c.inode, IOMAPI_TAG_DIRTY));
 	cf_end(folio, 0);
 	ck_assert(is_dirty(folio));
-	iomapi_folio_start_writeback(folio);
+	iomapi_folio_start_writeback(folio->inode, folio);
 	iomapi_folio_clear_dirty(folio, 9 * BLOCK, BLOCK);
 	iomapi_folio_settle_dirty(folio);
 	ck_assert(!is_dirty(folio));
