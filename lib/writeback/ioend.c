@@ -244,7 +244,7 @@ static void remember_map(struct iomapi_ioend *px, const struct adding *a)
 	px->dontcache = px->ioend.flags & IOMAP_IOEND_DONTCACHE ? px->dontcache_mask : 0;
 	if (map->addr != IOMAP_NULL_ADDR)
 		len = iomapi_min(len, size - map->addr);
-	px->map_end = iomapi_round_down(map->offset + (int64_t)len,
+	px->map_end = iomapi_round_down(iomapi_end(map->offset, len),
 					(int64_t)1 << a->wpc->inode->block_bits);
 	if (px->state & IOMAPI_IOEND_CLIPPED)
 		px->map_end = px->next_pos;
