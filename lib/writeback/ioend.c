@@ -315,7 +315,7 @@ static int64_t add(struct adding *a)
 	append(px, a->folio, a->mem, a->pos, room, a->end_pos);
 	remember_map(px, a);
 	st->added += room;
-	st->offered_pos += (int64_t)room;
+	st->offered_pos = iomapi_end(st->offered_pos, room);
 	st->offered_len -= (uint32_t)room;
 	return trace_added(wpc, px, a->pos, room, fresh);
 }
