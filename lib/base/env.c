@@ -324,9 +324,11 @@ const struct iomap_env_opts *iomapi_env_opts(struct iomap_env *env)
 
 void iomapi_callback_start(struct iomap_env *env)
 {
-	uint32_t depth = ++iomapi_self(env)->in_callback;
+	struct iomapi_self *self = iomapi_self(env);
 
-	iomapi_trace(env, .event = IOMAP_TRACE_CALLBACK, .result = (int32_t)depth);
+	if (!self->in_callback++)
+		self->wakes_of = env;
+	iomapi_trace(env, .event = IOMAP_TRACE_CALLBACK, .result = (int32_t)self->in_callback);
 }
 
 void iomapi_callback_end(struct iomap_env *env)

@@ -30,8 +30,8 @@ struct iomapi_self {
 	uint32_t in_work;		/* > 0 inside deferred work: do not nest it */
 	struct iomap_folio *fault;	/* locked by the page fault that this thread is in */
 	struct iomapi_sleeper *sleeper;	/* base's own: this thread stands in a list of waiters */
-	struct iomap_env *wakes_of;	/* base's own: woken after the callback.. */
-	const iomap_word *wakes[IOMAPI_MAX_WAKES];
+	struct iomap_env *wakes_of;	/* base's own: whose outermost callback it is.. */
+	const iomap_word *wakes[IOMAPI_MAX_WAKES];	/* ..and its words, woken after that */
 	uint32_t nr_wakes;
 	uint32_t nr_ranks;		/* debug: ranks held, in the order taken */
 	uint8_t ranks[IOMAPI_MAX_RANKS];
@@ -178,7 +178,8 @@ bool iomapi_wait_over(struct iomap_env *env);
 
 /* iomap_env_wake of all, for a word that many callbacks of a batch change: in a callback it is put
  * off until the outermost ends, so that each word is woken once.  The word may be gone by then: it
- * is but an address. */
+ * is but an address.  In a callback of another environment it is woken at once, for env may be gone
+ * as well. */
 void iomapi_wake_after(struct iomap_env *env, const iomap_word *word);
 void iomapi_wake_put_off(struct iomapi_self *self);
 

@@ -306,18 +306,15 @@ IOMAP_API void iomap_env_wake(struct iomap_env *env, const iomap_word *word, uns
 void iomapi_wake_after(struct iomap_env *env, const iomap_word *word)
 {
 	struct iomapi_self *self = iomapi_self(env);
-	uint32_t i;
+	bool here = self->in_callback && self->wakes_of == env;
 
-	for (i = 0; i < self->nr_wakes && self->wakes[i] != word; i++)
-		;
-	if (i < self->nr_wakes && self->wakes_of == env)
-		return;
-	if (!self->in_callback || i == IOMAPI_MAX_WAKES || (i && self->wakes_of != env)) {
+	for (uint32_t i = 0; here && i < self->nr_wakes; i++)
+		if (self->wakes[i] == word)
+			return;
+	if (here && self->nr_wakes < IOMAPI_MAX_WAKES)
+		self->wakes[self->nr_wakes++] = word;
+	else
 		iomap_env_wake(env, word, UINT32_MAX);
-		return;
-	}
-	self->wakes_of = env;
-	self->wakes[self->nr_wakes++] = word;
 }
 
 void iomapi_wake_put_off(struct iomapi_self *self)

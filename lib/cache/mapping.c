@@ -372,10 +372,13 @@ int iomapi_mapping_wait_since(struct iomap_inode *inode, int64_t start, int64_t 
 
 IOMAP_API int iomap_mapping_wait_range(struct iomap_inode *inode, int64_t start, int64_t end)
 {
-	iomap_word failures = iomapi_load(&iomapi_mapping(inode)->failures);
+	struct iomapi_mapping *mapping = iomapi_mapping(inode);
+	iomap_word failures = iomapi_load(&mapping->failures);
 
 	if (start < 0 || end < start)
 		return -EINVAL;
+	if (!mapping->cache)
+		return 0;
 	return iomapi_mapping_wait_since(inode, start, end, failures);
 }
 

@@ -25,17 +25,19 @@
 
 /* ---- folios ---- */
 
-/* The library's last touch of a frame. */
+/* The library's last touch of a frame; and of the inode, if it was the last of a client that has
+ * contexts of its own. */
 static void frame_written(struct iomap_inode *inode, struct iomap_folio *folio)
 {
+	struct iomap_env *env = inode->env;
 	int error = folio->error;
 
-	iomapi_trace(inode->env, .event = IOMAP_TRACE_FOLIO_WRITTEN, .inode = inode,
+	iomapi_trace(env, .event = IOMAP_TRACE_FOLIO_WRITTEN, .inode = inode,
 		     .pos = folio->pos, .len = folio->size, .result = error);
-	iomapi_folio_clear_flags(inode->env, folio, IOMAP_FOLIO_WRITEBACK);
-	iomapi_callback_start(inode->env);
+	iomapi_folio_clear_flags(env, folio, IOMAP_FOLIO_WRITEBACK);
+	iomapi_callback_start(env);
 	inode->ops->folio_written(folio, error);
-	iomapi_callback_end(inode->env);
+	iomapi_callback_end(env);
 }
 
 void iomapi_range_written(struct iomap_inode *inode, struct iomap_folio *folio, uint64_t len,

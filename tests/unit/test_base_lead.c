@@ -73,6 +73,31 @@ CASE(a_wake_waits_for_the_end_of_callbacks, "O44",
 	t_env_stop(&t);
 }
 
+CASE(a_callback_puts_off_no_wake_of_others, "O44",
+     "In a callback a wake of another environment, which may go before that ends, comes at once")
+{
+	struct waiter a = { .word = 0 };
+	struct t_env t, other;
+	struct fake f;
+
+	t_env_start(&t, NULL);
+	t_env_start(&other, NULL);
+	fake_add(&f, &other);
+	f.driver.kick = counting_kick;
+	fake_submit(&f);
+	waiter_start(&a, &other);
+	until_blocked(&f, 1);
+	iomapi_callback_start(t.env);
+	iomapi_store(&a.word, 1);
+	iomapi_wake_after(other.env, &a.word);
+	ck_assert_uint_eq(kicks, 1);
+	waiter_join(&a);
+	iomapi_callback_end(t.env);
+	fake_del(&f);
+	t_env_stop(&other);
+	t_env_stop(&t);
+}
+
 CASE(follower_takes_over, "", "When the leader's wait is over a follower reaps for itself")
 {
 	struct waiter a = { .word = 0 }, b = { .word = 0 };

@@ -4,6 +4,7 @@
  */
 #include <iomap/trace.h>
 
+#include "cache/cache.h"
 #include "unit/frame_fixture.h"
 
 /* ---- the way out ---- */
@@ -81,6 +82,46 @@ CASE(told_is_the_last_touch, "H12", "After folio_written the library does not lo
 			ck_assert_uint_eq(p[k], 0xa5);
 	}
 	flat_delete(&f);
+}
+
+static unsigned nr_told;
+
+static void told_and_gone(struct iomap_folio *folio, int error)
+{
+	struct iomap_inode *inode = folio->inode;
+
+	nr_told++;
+	ck_assert_int_eq(error, 0);
+	iomap_folio_fini(folio);
+	iomap_inode_fini(inode);
+	memset(inode, 0xff, sizeof(*inode));
+}
+
+CASE(the_inode_may_go_when_told, "H12",
+     "Whose own context ends the last frame has folio_written to know that the file may go")
+{
+	const struct iomap_inode_ops ops = {
+		.struct_size = sizeof(ops), .folio_written = told_and_gone,
+	};
+	struct iomap_inode_opts opts = {
+		.struct_size = sizeof(opts), .ops = &ops, .flags = IOMAP_INODE_FRAMES,
+		.block_bits = 12,
+	};
+	static char mem[FRAME];
+	struct iomap_inode inode;
+	struct iomap_folio frame;
+	struct t_env t;
+
+	t_env_start(&t, NULL);
+	opts.env = t.env;
+	ck_assert_int_eq(iomap_inode_init(&inode, &opts), 0);
+	iomap_folio_init(&frame, &inode, 0, mem, FRAME, NULL);
+	iomap_folio_mark_dirty(&frame, 0, FRAME);
+	iomapi_frame_start_writeback(&frame);
+	iomapi_folio_clear_dirty(&frame, 0, FRAME);
+	iomap_finish_folio_write(&inode, &frame, FRAME, 0);
+	ck_assert_uint_eq(nr_told, 1);
+	t_env_stop(&t);
 }
 
 CASE(no_end_of_file, "H12 I76 I77 I78",

@@ -317,6 +317,35 @@ CASE(wait_range_waits_and_reports, "",
 	cf_close(&c);
 }
 
+static void no_frame_written(struct iomap_folio *folio, int error)
+{
+	(void)folio;
+	(void)error;
+}
+
+CASE(frames_have_no_range_to_wait_for, "",
+     "Waiting for a range of an inode of frames finds nothing of the cache's to wait for")
+{
+	const struct iomap_inode_ops ops = {
+		.struct_size = sizeof(ops), .folio_written = no_frame_written,
+	};
+	struct iomap_inode_opts opts = {
+		.struct_size = sizeof(opts), .ops = &ops, .flags = IOMAP_INODE_FRAMES,
+		.block_bits = 12,
+	};
+	struct iomap_inode frames;
+	struct cf c;
+
+	cf_open(&c, 12);
+	opts.volume = c.volume;
+	ck_assert_int_eq(iomap_inode_init(&frames, &opts), 0);
+	ck_assert_int_eq(iomap_mapping_wait_range(&frames, 0, IOMAP_MAX_POS), 0);
+	ck_assert_int_eq(iomap_mapping_wait_range(&frames, 5, 4), -EINVAL);
+	ck_assert_int_eq(iomap_mapping_write_and_wait_range(&frames, 0, IOMAP_MAX_POS), 0);
+	iomap_inode_fini(&frames);
+	cf_close(&c);
+}
+
 CASE(write_and_wait_sees_its_error, "",
      "write_and_wait writes the range for integrity and returns an error seen meanwhile, once")
 {
