@@ -3,8 +3,9 @@
  * writeback/writeback.h - what the files of this room share.
  *
  * Two layers.  The upper one (writepages, range, frames) walks folios and offers dirty ranges; it
- * knows contexts only as list nodes.  The lower one (ioend, merge, split, finish, isolate) is what
- * a client with a block device uses from its two hooks: ioends out of one pool per environment.
+ * knows contexts only as list nodes.  The lower one (stock, ioend, submit, merge, split, finish,
+ * isolate) is what a client with a block device uses from its two hooks: ioends out of one pool per
+ * environment.
  *
  *	free -> reserved (of a wpc) -> pending (wpc->wb_ctx) -> ready (wpc->ready) -> hook
  *	     hook -> held (taken) -> sent -> ended -> deferred, perhaps -> free
@@ -133,6 +134,8 @@ static inline struct iomapi_wpc *iomapi_wpc(struct iomap_writeback_ctx *wpc)
 /* ---- frames.c: contexts ---- */
 /* Before anything else with a wpc: 0, or -EINVAL for what the caller forgot. */
 int iomapi_wpc_start(struct iomap_writeback_ctx *wpc);
+/* The pending context moves to the ready list. */
+void iomapi_close(struct iomap_writeback_ctx *wpc, enum iomap_trace_why why);
 /* Hand the ready contexts to the hook; no folio lock held.  The first error. */
 int iomapi_submit_ready(struct iomap_writeback_ctx *wpc, int error);
 /* nr ioends for the wpc; submits and waits where it must, no folio lock held.  held_too: also for
@@ -168,8 +171,6 @@ void iomapi_ioend_unreserve(struct iomap_writeback_ctx *wpc);	/* all of them */
 void iomapi_ioend_free(struct iomapi_ioend *px);
 /* One to go on with what px begins (a front piece): its inode, flags, keys, device; NULL: none. */
 struct iomapi_ioend *iomapi_ioend_new_piece(struct iomapi_ioend *px);
-/* The pending context moves to the ready list. */
-void iomapi_close(struct iomap_writeback_ctx *wpc, enum iomap_trace_why why);
 
 /* ---- merge.c: predicates ---- */
 /* What wants to follow an ioend: a range, or another ioend. */
