@@ -127,12 +127,8 @@ int iomapi_edit_read(struct iomapi_edit *e, const struct iomap_iter *iter,
 		rc = e->wops->read_folio_range(iter, folio, pos, len);
 	else
 		rc = iomapi_bio_read_sync(iomap_iter_srcmap(iter), folio, pos, len);
-	if (iomapi_likely(rc <= 0))
-		return rc;
-	iomapi_report(e->inode->env, .rule = "I35", .callback = "read_folio_range",
-		      .field = "return", .value = (uint64_t)rc, .bound = 0, .inode = e->inode,
-		      .pos = pos, .text = "only 0 or a negative errno");
-	return -EIO;
+	return iomapi_answer(e->inode->env, rc, .rule = "I35", .callback = "read_folio_range",
+			     .inode = e->inode, .pos = pos);
 }
 
 int iomapi_edit_fill(struct iomapi_edit *e, const struct iomap_iter *iter,
