@@ -288,12 +288,6 @@ void iomapi_folios_end_writeback(struct iomap_folio **folios, unsigned nr);
 /* Out of the cache, if it is DONTCACHE and clean, and only the tree and the caller have references.
  * No lock held; the reference stays the caller's. */
 void iomapi_folio_drop_behind(struct iomap_inode *inode, struct iomap_folio *folio);
-static inline void iomapi_folio_put_behind(struct iomap_inode *inode, struct iomap_folio *folio)
-{
-	if (iomapi_unlikely(iomapi_load_relaxed(&folio->flags) & IOMAP_FOLIO_DONTCACHE))
-		iomapi_folio_drop_behind(inode, folio);
-	iomap_folio_put(folio);
-}
 /* Somebody uses it who did not say DONTCACHE: it stays. */
 static inline void iomapi_folio_wanted(struct iomap_folio *folio)
 {
@@ -352,6 +346,12 @@ static inline void iomapi_folio_put(struct iomap_folio *folio)
 	iomapi_assert(iomapi_load(&folio->refs));
 	if (iomapi_unlikely(!iomapi_sub(&folio->refs, 1)))
 		iomapi_cache_free(folio);
+}
+static inline void iomapi_folio_put_behind(struct iomap_inode *inode, struct iomap_folio *folio)
+{
+	if (iomapi_unlikely(iomapi_load_relaxed(&folio->flags) & IOMAP_FOLIO_DONTCACHE))
+		iomapi_folio_drop_behind(inode, folio);
+	iomapi_folio_put(folio);
 }
 /* Locked and still in its mapping?  After a lock: truncate may have taken it out. */
 static inline bool iomapi_folio_attached(const struct iomap_folio *folio)
